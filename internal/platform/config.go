@@ -28,7 +28,7 @@ const (
 func readConfig(fsys fs.FS, root string, out *findings) (Config, map[string]int) {
 	s := source{ConfigFile, out}
 	config, stackLines := Config{}, map[string]int{}
-	missing := fmt.Sprintf("it is looked for in %s; run idp in a checkout of the platform, or name the checkout with --root", root)
+	missing := fmt.Sprintf("it is looked for in %s; run idp in a checkout of the platform, or name the checkout with --source", root)
 	if n := s.root(fsys, missing); n != nil {
 		s.mapping("", n, s.topFields(&config, stackLines))
 	}

@@ -178,7 +178,7 @@ func TestLoadRefuses(t *testing.T) {
 	}{
 		// platform.yaml
 		"no platform.yaml": {map[string]string{"platform.yaml": ""},
-			[]string{`platform.yaml: no such file; it is looked for in /somewhere; run idp in a checkout of the platform, or name the checkout with --root`}},
+			[]string{`platform.yaml: no such file; it is looked for in /somewhere; run idp in a checkout of the platform, or name the checkout with --source`}},
 		"empty platform.yaml": {map[string]string{"platform.yaml": "# nothing\n"},
 			[]string{`platform.yaml: the file is empty; restore it, or write what it should say`}},
 		"null platform.yaml": {map[string]string{"platform.yaml": "~\n"},

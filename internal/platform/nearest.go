@@ -7,21 +7,22 @@ import (
 )
 
 // Nearest gives the known word with the smallest edit distance to word, if one is near enough to be what was meant:
-// at most two edits, and never more than half of the word. Upper and lower case count as equal; of equally near words the first wins.
-func Nearest(word string, known []string) (string, bool) {
+// at most two edits, and never more than half of the word; "" for none. Upper and lower case count as equal; of equally near words the
+// first wins.
+func Nearest(word string, known []string) string {
 	limit := min(2, (len([]rune(word))+1)/2)
-	best, found := "", false
+	best := ""
 	for _, k := range known {
 		if d := distance(strings.ToLower(word), strings.ToLower(k)); d <= limit {
-			best, limit, found = k, d-1, true
+			best, limit = k, d-1
 		}
 	}
-	return best, found
+	return best
 }
 
 // didYouMean is the hint for a word that is none of the known ones.
 func didYouMean(word string, known []string, noun string) string {
-	if near, ok := Nearest(word, known); ok {
+	if near := Nearest(word, known); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	if len(known) == 0 {

@@ -52,6 +52,7 @@ type run struct {
 
 	mu     sync.Mutex
 	result Result
+	faulty bool               // an object was refused
 	failed map[ObjectRef]bool // namespaces, and kinds of CRDs, that the cluster refused
 	hooks  map[ObjectRef]task // hooks that ran, by what they are in the cluster
 }

@@ -23,7 +23,9 @@ const (
 type waiting struct {
 	what   string // "condition Available of Deployment cert-manager/cert-manager-webhook"
 	object ObjectRef
+	home   string // the namespace of an object whose reference lacks one that its kind needs
 	advice string
+	grace  time.Duration // see grace; 0 means that
 	say    func(string)
 }
 
@@ -36,31 +38,31 @@ func (a *Applier) expired(ctx context.Context, w waiting, last error) error {
 	timeout := &TimeoutError{Waiting: w.what, Object: w.object, Last: last, Advice: w.advice}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), diagnoseTimeout)
 	defer cancel()
-	a.diagnose(ctx, timeout)
+	a.diagnose(ctx, timeout, w.home)
 	return timeout
 }
 
 // diagnose adds what the cluster tells about the object. What can't be read is left out: the time-out itself is the news.
-func (a *Applier) diagnose(ctx context.Context, t *TimeoutError) {
-	ref := t.Object
-	if ref.Name == "" {
+func (a *Applier) diagnose(ctx context.Context, t *TimeoutError, home string) {
+	if t.Object.Name == "" {
 		return
 	}
-	if t.Advice == "" {
-		t.Advice = "look at it: " + describe(ref)
+	r, err := a.kinds.find(ctx, t.Object.GroupKind().WithVersion(""))
+	if r.Namespaced && t.Object.Namespace == "" {
+		t.Object.Namespace = home
 	}
-	r, err := a.kinds.find(ctx, ref.GroupKind().WithVersion(""))
+	t.Advice = cmp.Or(t.Advice, "look at it: "+describe(t.Object))
 	if err != nil {
-		t.Conditions = []string{"the cluster doesn't serve " + ref.GroupKind().String()}
+		t.Conditions = []string{"the cluster doesn't serve " + t.Object.GroupKind().String()}
 		return
 	}
-	obj, err := a.client.get(ctx, r, ref.Namespace, ref.Name)
+	obj, err := a.client.get(ctx, r, t.Object.Namespace, t.Object.Name)
 	if err != nil {
 		t.Conditions = []string{brief(err)}
 		return
 	}
 	t.Conditions = describeConditions(obj)
-	t.Events = a.events(ctx, ref)
+	t.Events = a.events(ctx, t.Object)
 	t.Pods = a.podReasons(ctx, obj)
 }
 

@@ -40,6 +40,8 @@ func adviceOn(err error) string {
 		return "add the layer that brings its CustomResourceDefinition to this layer's needs"
 	case apierrors.IsNotFound(err) && strings.Contains(message, "namespaces"):
 		return "add the layer that creates the namespace to this layer's needs"
+	case strings.Contains(message, "field not declared in schema"):
+		return "the kind has no such field: correct its name in the templates, or the version of the CustomResourceDefinition"
 	case apierrors.IsUnauthorized(err):
 		return "the credentials of this kubeconfig context are not valid (any more)"
 	case apierrors.IsForbidden(err) && strings.Contains(message, "User "):

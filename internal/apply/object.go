@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"maps"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,7 +24,10 @@ func (a *Applier) applyTask(ctx context.Context, r *run, t task) error {
 	if r.blocked(t.obj) {
 		return nil // what it needs has been refused, and reported; its own refusal would add nothing
 	}
-	w := waiting{what: "the cluster to take " + RefOf(t.obj).String(), object: RefOf(t.obj), say: r.options.Progress}
+	w := waiting{
+		what: "the cluster to take " + RefOf(t.obj).String(), object: RefOf(t.obj), home: r.options.Namespace,
+		grace: r.grace(), say: r.options.Progress,
+	}
 	err := a.until(ctx, w, func(ctx context.Context) (string, error) { return "", a.applyOnce(ctx, r, t) })
 	if err == nil && isCRD(t.obj) {
 		err = a.served(ctx, t.obj, r.options.Progress)
@@ -31,7 +35,7 @@ func (a *Applier) applyTask(ctx context.Context, r *run, t task) error {
 	if err == nil {
 		return nil
 	}
-	r.block(t.obj)
+	r.noteFault(t.obj)
 	if ended(err) {
 		return err
 	}
@@ -184,10 +188,11 @@ func (r *run) note(ref ObjectRef, became outcome, heard *warnings) {
 	}
 }
 
-// block remembers a namespace or a CRD that was refused.
-func (r *run) block(obj *unstructured.Unstructured) {
+// noteFault remembers that an object was refused, and what that means for objects that need it.
+func (r *run) noteFault(obj *unstructured.Unstructured) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.faulty = true
 	switch {
 	case isNamespace(obj):
 		r.failed[ObjectRef{Namespace: obj.GetName()}] = true
@@ -196,6 +201,15 @@ func (r *run) block(obj *unstructured.Unstructured) {
 			r.failed[ObjectRef{Group: gvk.Group, Kind: gvk.Kind}] = true
 		}
 	}
+}
+
+func (r *run) grace() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.faulty {
+		return graceAfterFault
+	}
+	return grace
 }
 
 func (r *run) blocked(obj *unstructured.Unstructured) bool {

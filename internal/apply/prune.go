@@ -91,27 +91,6 @@ func (a *Applier) Prune(ctx context.Context, previous, current []ObjectRef) ([]O
 	return pruned, nil
 }
 
-// Missing are the objects of refs that aren't in the cluster, sorted.
-func (a *Applier) Missing(ctx context.Context, refs []ObjectRef) ([]ObjectRef, error) {
-	var mu sync.Mutex
-	var missing []ObjectRef
-	var looks []func() error
-	for _, ref := range refs {
-		looks = append(looks, func() error {
-			found, err := a.look(ctx, ref)
-			if err == nil && found == nil {
-				mu.Lock()
-				defer mu.Unlock()
-				missing = append(missing, ref)
-			}
-			return err
-		})
-	}
-	err := together(looks)
-	sortRefs(missing)
-	return missing, err
-}
-
 // orphans are previous without current, compared by what they are in the cluster.
 func (a *Applier) orphans(ctx context.Context, previous, current []ObjectRef) ([]ObjectRef, error) {
 	kept := map[ObjectRef]bool{}
@@ -183,7 +162,7 @@ func (a *Applier) pruneOne(ctx context.Context, ref ObjectRef) (deleted bool, er
 	w := waiting{what: "the cluster to delete " + ref.String(), object: ref, say: func(string) {}}
 	refused := false
 	err = a.until(ctx, w, func(ctx context.Context) (string, error) {
-		err := a.client.delete(ctx, found.res, ref.Namespace, ref.Name, found.live.UID, metav1.DeletePropagationForeground)
+		err := a.client.delete(ctx, found.res, ref.Namespace, ref.Name, found.live.UID, propagation(ref))
 		refused = apierrors.IsForbidden(err) && ref.Kind == "Namespace" // Kubernetes doesn't let go of its own namespaces
 		if apierrors.IsNotFound(err) || apierrors.IsConflict(err) || refused {
 			err = nil // somebody else was quicker, or it is another object by now
@@ -197,6 +176,14 @@ func (a *Applier) pruneOne(ctx context.Context, ref ObjectRef) (deleted bool, er
 		return false, err
 	}
 	return true, a.gone(ctx, found.res, ref, found.live, w.say)
+}
+
+// propagation keeps a workload until its pods are gone, so that "gone" means it. Other objects have nothing to wait for.
+func propagation(ref ObjectRef) metav1.DeletionPropagation {
+	if isWorkload(ref.Kind) {
+		return metav1.DeletePropagationForeground
+	}
+	return metav1.DeletePropagationBackground
 }
 
 // look finds an object in the cluster; nil where it isn't there.

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -22,6 +23,9 @@ import (
 // namespace, a service account.
 const grace = 10 * time.Second
 
+// graceAfterFault is the grace once a run has failed anyway, so that all faults are reported without a wait for each.
+const graceAfterFault = time.Second
+
 // verdict says what an error asks for.
 type verdict int
 
@@ -38,6 +42,8 @@ func classify(err error) verdict {
 		return fatal
 	case meta.IsNoMatchError(err), apierrors.IsNotFound(err):
 		return soon
+	case strings.Contains(err.Error(), "field not declared in schema"):
+		return soon // a 500 by its code; the schema of a kind that has just changed takes a moment to be known
 	case isTerminating(err), apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
 		return transient
 	case apierrors.IsTooManyRequests(err), apierrors.IsServerTimeout(err), apierrors.IsTimeout(err):
@@ -49,6 +55,9 @@ func classify(err error) verdict {
 	}
 	return fatal
 }
+
+// Transient says that an error of the API server, or the lack of an answer, may pass when the same request is made again.
+func Transient(err error) bool { return err != nil && classify(err) == transient }
 
 // serverSide says that the server failed, which a webhook that doesn't answer shows as well (500, "failed calling webhook").
 func serverSide(err error) bool {
@@ -90,7 +99,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 // won't heal. Where the context ends first, the error is that of expired.
 func (a *Applier) until(ctx context.Context, w waiting, attempt func(context.Context) (missing string, err error)) error {
 	var last error
-	var patience patience
+	patience := patience{grace: cmp.Or(w.grace, grace)}
 	steps, said := pace(), ""
 	for {
 		missing, err := attempt(ctx)
@@ -114,7 +123,10 @@ func (a *Applier) until(ctx context.Context, w waiting, attempt func(context.Con
 }
 
 // patience is since when the answers have been of the kind that should pass soon.
-type patience struct{ since time.Time }
+type patience struct {
+	grace time.Duration
+	since time.Time
+}
 
 // over says that no more attempt is worth it.
 func (p *patience) over(err error) bool {
@@ -128,7 +140,7 @@ func (p *patience) over(err error) bool {
 	if p.since.IsZero() {
 		p.since = time.Now()
 	}
-	return time.Since(p.since) > grace
+	return time.Since(p.since) > p.grace
 }
 
 // brief is the server's message without client-go's frame around it.

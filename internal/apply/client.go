@@ -75,13 +75,10 @@ func (c *client) do(ctx context.Context, request *rest.Request) (body []byte, co
 
 // apply is one server-side apply. created says that the object was not there before.
 func (c *client) apply(ctx context.Context, r resource, obj *unstructured.Unstructured) (meta *metav1.PartialObjectMetadata, created bool, err error) {
-	data, err := obj.MarshalJSON()
+	request, err := c.applyRequest(r, obj)
 	if err != nil {
-		return nil, false, fmt.Errorf("encoding: %w", err)
+		return nil, false, err
 	}
-	request := c.rest.Verb(http.MethodPatch).AbsPath(r.path(obj.GetNamespace(), obj.GetName())...).
-		SetHeader("Content-Type", string(types.ApplyPatchType)).SetHeader("Accept", metadataOnly).
-		Param("fieldManager", FieldManager).Param("force", "true").Body(data)
 	body, code, err := c.do(ctx, request)
 	if err != nil {
 		return nil, false, err
@@ -90,18 +87,35 @@ func (c *client) apply(ctx context.Context, r resource, obj *unstructured.Unstru
 	return meta, code == http.StatusCreated, err
 }
 
-// create posts an object; dry makes the server stop short of storing it, admission included.
-func (c *client) create(ctx context.Context, r resource, obj *unstructured.Unstructured, dry bool) (*metav1.PartialObjectMetadata, error) {
+// try is an apply that stops short of storing the object, admission included. It is not a plain create, since the API server
+// makes the creator of a custom resource wait for two seconds when the kind is new.
+func (c *client) try(ctx context.Context, r resource, obj *unstructured.Unstructured) error {
+	request, err := c.applyRequest(r, obj)
+	if err != nil {
+		return err
+	}
+	_, _, err = c.do(ctx, request.Param("dryRun", "All"))
+	return err
+}
+
+func (c *client) applyRequest(r resource, obj *unstructured.Unstructured) (*rest.Request, error) {
 	data, err := obj.MarshalJSON()
 	if err != nil {
 		return nil, fmt.Errorf("encoding: %w", err)
 	}
-	request := c.rest.Post().AbsPath(r.path(obj.GetNamespace(), "")...).SetHeader("Content-Type", "application/json").
-		SetHeader("Accept", metadataOnly).Param("fieldManager", FieldManager).Body(data)
-	if dry {
-		request = request.Param("dryRun", "All")
+	return c.rest.Verb(http.MethodPatch).AbsPath(r.path(obj.GetNamespace(), obj.GetName())...).
+		SetHeader("Content-Type", string(types.ApplyPatchType)).SetHeader("Accept", metadataOnly).
+		Param("fieldManager", FieldManager).Param("force", "true").Body(data), nil
+}
+
+// create posts an object.
+func (c *client) create(ctx context.Context, r resource, obj *unstructured.Unstructured) (*metav1.PartialObjectMetadata, error) {
+	data, err := obj.MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("encoding: %w", err)
 	}
-	body, _, err := c.do(ctx, request)
+	body, _, err := c.do(ctx, c.rest.Post().AbsPath(r.path(obj.GetNamespace(), "")...).SetHeader("Content-Type", "application/json").
+		SetHeader("Accept", metadataOnly).Param("fieldManager", FieldManager).Body(data))
 	if err != nil {
 		return nil, err
 	}

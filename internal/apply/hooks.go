@@ -18,7 +18,7 @@ import (
 // in the answer has the name that the cluster gave it.
 func (a *Applier) applyHook(ctx context.Context, r *run, res resource, obj *unstructured.Unstructured) (*unstructured.Unstructured, outcome, error) {
 	if obj.GetName() == "" {
-		made, err := a.client.create(ctx, res, obj, false)
+		made, err := a.client.create(ctx, res, obj)
 		if err != nil {
 			return nil, 0, err
 		}

@@ -100,7 +100,7 @@ func (a *Applier) applyPlain(ctx context.Context, r *run, res resource, obj *uns
 func (a *Applier) replace(ctx context.Context, r *run, res resource, obj *unstructured.Unstructured) (outcome, error) {
 	live, err := a.client.metadata(ctx, res, obj.GetNamespace(), obj.GetName())
 	if apierrors.IsNotFound(err) {
-		_, err = a.client.create(ctx, res, obj, false)
+		_, err = a.client.create(ctx, res, obj)
 		return created, err
 	}
 	if err != nil {
@@ -110,7 +110,7 @@ func (a *Applier) replace(ctx context.Context, r *run, res resource, obj *unstru
 		if err := a.remove(ctx, res, live, RefOf(obj), r.options.Progress); err != nil {
 			return 0, err
 		}
-		_, err = a.client.create(ctx, res, obj, false)
+		_, err = a.client.create(ctx, res, obj)
 		return configured, err
 	}
 	after, err := a.client.replace(ctx, res, obj, live.ResourceVersion)

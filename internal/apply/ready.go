@@ -8,6 +8,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -165,10 +166,10 @@ func (a *Applier) accepted(ctx context.Context, gate platform.Gate, say func(str
 	err := a.until(ctx, w, func(ctx context.Context) (string, error) {
 		res, err := a.kinds.find(ctx, obj.GroupVersionKind())
 		if err == nil {
-			_, err = a.client.create(ctx, res, placed(obj, res, "default"), true)
+			err = a.client.try(ctx, res, placed(obj, res, metav1.NamespaceDefault))
 		}
 		switch {
-		case err == nil || apierrors.IsAlreadyExists(err):
+		case err == nil:
 			return "", nil
 		case meta.IsNoMatchError(err) || apierrors.IsNotFound(err) || classify(err) == fatal && time.Since(began) < grace:
 			return brief(err), nil

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -137,6 +138,9 @@ func run(ctx context.Context, o options, out io.Writer, log *slog.Logger) error 
 		return err
 	}
 	done.Add("kubelet")
+	if err := startControllers(ctx, o, cfg, client, tunnels, done, log); err != nil {
+		return err
+	}
 	close(ready)
 	if _, err := fmt.Fprintln(out, "ready"); err != nil {
 		return fmt.Errorf("report readiness: %w", err)
@@ -146,6 +150,32 @@ func run(ctx context.Context, o options, out io.Writer, log *slog.Logger) error 
 		return cause
 	}
 	return nil
+}
+
+// startControllers starts what watches the cluster beside the kubelets.
+func startControllers(ctx context.Context, o options, cfg *rest.Config, client kubernetes.Interface, tunnels *egress, done *ledger, log *slog.Logger) error {
+	dyn, err := dynamic.NewForConfig(cfg)
+	if err != nil {
+		return fmt.Errorf("connect to the API server: %w", err)
+	}
+	effects, err := loadEffects(effectsFS, "effects")
+	if err != nil {
+		return err
+	}
+	crds, err := watchCRDs(cfg)
+	if err != nil {
+		return err
+	}
+	if err := (&storage{client: client, ledger: done, log: log}).Start(ctx); err != nil {
+		return err
+	}
+	if err := (&trust{ca: tunnels.ca, egress: tunnels, client: client, dyn: dyn, ledger: done, log: log}).Start(ctx, crds); err != nil {
+		return err
+	}
+	if err := newPlayer(effects, o.except, client, dyn, tunnels.ca, done, log).Start(ctx, crds); err != nil {
+		return err
+	}
+	return runInformer(ctx, crds, "CRDs")
 }
 
 // clientConfig is the one configuration that all parts share: no client-side limit, since all calls are to this machine.

@@ -1,22 +1,19 @@
 package supervisor
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"time"
 )
 
 // serveControl answers idp on the control socket. Who may open the socket may do everything: it lies in a folder of the user.
 //
 //	GET  /status               Status
-//	POST /snapshot {"path"}    etcd's data, consistent, uncompressed, as a file that appears in one step
+//	POST /snapshot             take a snapshot, see snapshotRequest; answers when the data is taken
 //	POST /restart  {"name"}    end one process; it is started again and reads its files anew
 //	POST /stop                 stop everything
 func (s *supervisor) serveControl() (stop func(), err error) {
@@ -31,10 +28,10 @@ func (s *supervisor) serveControl() (stop func(), err error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.status(), nil) })
 	mux.HandleFunc("POST /snapshot", func(w http.ResponseWriter, r *http.Request) {
-		var request struct{ Path string }
+		var request snapshotRequest
 		err := json.NewDecoder(r.Body).Decode(&request)
 		if err == nil {
-			err = s.snapshot(r.Context(), request.Path)
+			err = s.snapshot(r.Context(), request)
 		}
 		answer(w, struct{}{}, err)
 	})
@@ -77,31 +74,4 @@ func (s *supervisor) restart(name string) error {
 		}
 	}
 	return fmt.Errorf("no process is called %q", name)
-}
-
-// snapshot writes etcd's data, as of now, to path.
-func (s *supervisor) snapshot(ctx context.Context, path string) error {
-	if !filepath.IsAbs(path) {
-		return fmt.Errorf("path %q: not absolute", path)
-	}
-	client, err := newEtcdClient(s.layout.EtcdSocket())
-	if err != nil {
-		return err
-	}
-	defer func() { _ = client.Close() }()
-	stream, err := client.Snapshot(ctx)
-	if err != nil {
-		return fmt.Errorf("etcd's snapshot: %w", err)
-	}
-	defer func() { _ = stream.Close() }()
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(tmp.Name()) }() // gone already when the rename worked
-	_, err = io.Copy(tmp, stream)
-	if err := errors.Join(err, tmp.Close()); err != nil {
-		return fmt.Errorf("etcd's snapshot: %w", err)
-	}
-	return os.Rename(tmp.Name(), path)
 }

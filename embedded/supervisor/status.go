@@ -19,6 +19,7 @@ type Status struct {
 	Doing      string            `json:"doing,omitempty"`  // what the start is at
 	Kubernetes string            `json:"kubernetes"`       // "v1.37.2"
 	Restored   bool              `json:"restored"`         // the cluster began from a snapshot
+	Saving     int               `json:"saving"`           // snapshots that are being written
 	Simulated  []string          `json:"simulated"`        // what is played instead of run
 	Ports      state.Ports       `json:"ports"`            // loopback ports by what listens there
 	Endpoints  map[string]string `json:"endpoints"`        // URLs that answer, by what they are

@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -87,6 +86,7 @@ type supervisor struct {
 	doing    string
 	failed   string
 	restored bool
+	saving   int // snapshots that are being written
 	children []*child
 	recorded sync.Mutex
 }
@@ -218,6 +218,7 @@ func (s *supervisor) status() Status {
 		Doing:      s.doing,
 		Kubernetes: version.Get().GitVersion,
 		Restored:   s.restored,
+		Saving:     s.saving,
 		Simulated:  []string{},
 		Endpoints:  map[string]string{},
 		Ports:      state.Ports{},
@@ -287,9 +288,7 @@ func (s *supervisor) address(name string) string {
 
 // lock makes sure that one supervisor alone works in the folder.
 func lock(file string) (unlock func(), err error) {
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return nil, err
-	}
+	// The folder is idp's to make: `idp down` may have removed it meanwhile.
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err

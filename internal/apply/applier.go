@@ -53,7 +53,6 @@ type run struct {
 	mu     sync.Mutex
 	result Result
 	faulty bool               // an object was refused
-	failed map[ObjectRef]bool // namespaces, and kinds of CRDs, that the cluster refused
 	hooks  map[ObjectRef]task // hooks that ran, by what they are in the cluster
 }
 
@@ -69,7 +68,7 @@ func (a *Applier) Apply(ctx context.Context, objs []*unstructured.Unstructured, 
 	if err := check(objs, o.Component); err != nil {
 		return Result{}, err
 	}
-	r := &run{options: o, previous: map[ObjectRef]bool{}, failed: map[ObjectRef]bool{}, hooks: map[ObjectRef]task{}}
+	r := &run{options: o, previous: map[ObjectRef]bool{}, hooks: map[ObjectRef]task{}}
 	for _, ref := range o.Previous {
 		r.previous[ref.identity()] = true
 	}

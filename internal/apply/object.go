@@ -21,9 +21,6 @@ const (
 
 // applyTask brings one object into the cluster, trying again while the cluster isn't able to take it.
 func (a *Applier) applyTask(ctx context.Context, r *run, t task) error {
-	if r.blocked(t.obj) {
-		return nil // what it needs has been refused, and reported; its own refusal would add nothing
-	}
 	w := waiting{
 		what: "the cluster to take " + RefOf(t.obj).String(), object: RefOf(t.obj), home: r.options.Namespace,
 		grace: r.grace(), say: r.options.Progress,
@@ -35,7 +32,7 @@ func (a *Applier) applyTask(ctx context.Context, r *run, t task) error {
 	if err == nil {
 		return nil
 	}
-	r.noteFault(t.obj)
+	r.noteFault()
 	if ended(err) {
 		return err
 	}
@@ -188,19 +185,10 @@ func (r *run) note(ref ObjectRef, became outcome, heard *warnings) {
 	}
 }
 
-// noteFault remembers that an object was refused, and what that means for objects that need it.
-func (r *run) noteFault(obj *unstructured.Unstructured) {
+func (r *run) noteFault() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.faulty = true
-	switch {
-	case isNamespace(obj):
-		r.failed[ObjectRef{Namespace: obj.GetName()}] = true
-	case isCRD(obj):
-		for gvk := range servedBy(obj) {
-			r.failed[ObjectRef{Group: gvk.Group, Kind: gvk.Kind}] = true
-		}
-	}
 }
 
 func (r *run) grace() time.Duration {
@@ -210,15 +198,4 @@ func (r *run) grace() time.Duration {
 		return graceAfterFault
 	}
 	return grace
-}
-
-func (r *run) blocked(obj *unstructured.Unstructured) bool {
-	ref := RefOf(obj)
-	namespace := ref.Namespace
-	if namespace == "" {
-		namespace = r.options.Namespace
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.failed[ObjectRef{Group: ref.Group, Kind: ref.Kind}] || r.failed[ObjectRef{Namespace: namespace}] && !isNamespace(obj)
 }

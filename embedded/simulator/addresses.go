@@ -22,8 +22,9 @@ type addresses struct {
 
 // pool hands out the addresses of one node's range in order; at its end it starts over with what is free by then.
 type pool struct {
-	next netip.Addr
-	used map[netip.Addr]bool
+	next  netip.Addr
+	used  map[netip.Addr]bool
+	given map[string]netip.Addr // by pod UID: a stage that is played again must not give a second address
 }
 
 func newAddresses(client kubernetes.Interface) *addresses {
@@ -44,8 +45,8 @@ func newAddresses(client kubernetes.Interface) *addresses {
 	}}
 }
 
-// Next returns a free address of the node's range (CIDR notation).
-func (a *addresses) Next(ctx context.Context, node, cidr string) (string, error) {
+// Next returns a free address of the node's range (CIDR notation) for the pod of that UID, the same one when asked again.
+func (a *addresses) Next(ctx context.Context, node, cidr, pod string) (string, error) {
 	prefix, err := netip.ParsePrefix(cidr)
 	if err != nil {
 		return "", fmt.Errorf("pod range of node %s: %w", node, err)
@@ -55,19 +56,25 @@ func (a *addresses) Next(ctx context.Context, node, cidr string) (string, error)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	p := a.pools[node+" "+cidr]
+	if p != nil {
+		if got, ok := p.given[pod]; ok {
+			return got.String(), nil
+		}
+	}
 	for rounds := 0; rounds < 2; rounds++ {
 		if p == nil {
 			used, err := a.inUse(ctx, node)
 			if err != nil {
 				return "", err
 			}
-			p = &pool{next: prefix.Masked().Addr().Next().Next(), used: used} // the first host address is the node's bridge
+			p = &pool{next: prefix.Masked().Addr().Next().Next(), used: used, given: map[string]netip.Addr{}} // the first host address is the node's bridge
 			a.pools[node+" "+cidr] = p
 		}
 		for ; prefix.Contains(p.next) && prefix.Contains(p.next.Next()); p.next = p.next.Next() { // the last is for broadcast
 			if !p.used[p.next] {
 				got := p.next
 				p.used[got] = true
+				p.given[pod] = got
 				return got.String(), nil
 			}
 		}

@@ -3,6 +3,7 @@ package simulator
 import (
 	"context"
 	_ "embed"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -72,7 +73,7 @@ func (k *kubelets) Start(ctx context.Context, cfg *rest.Config) error {
 		NodeLeaseDurationSeconds: 0,
 		ID:                       fieldManager,
 		FuncMap: gotpl.FuncMap{
-			"PodIPsWith": func(nodeName string, hostNetwork bool, _, _, _ string) ([]string, error) {
+			"PodIPsWith": func(nodeName string, hostNetwork bool, uid, _, _ string) ([]string, error) {
 				node, ok := nodes(nodeName)
 				if !ok {
 					return nil, fmt.Errorf("node %s is gone", nodeName)
@@ -80,7 +81,7 @@ func (k *kubelets) Start(ctx context.Context, cfg *rest.Config) error {
 				if hostNetwork {
 					return internalIPs(node), nil
 				}
-				ip, err := k.addresses.Next(ctx, nodeName, node.Spec.PodCIDR)
+				ip, err := k.addresses.Next(ctx, nodeName, node.Spec.PodCIDR, uid)
 				return []string{ip}, err
 			},
 		},
@@ -123,7 +124,18 @@ func (t retryable) RoundTrip(r *http.Request) (*http.Response, error) {
 type kwokWriter struct{ log *slog.Logger }
 
 func (w kwokWriter) Write(p []byte) (int, error) {
-	w.log.Warn("kwok: " + strings.TrimSpace(string(p)))
+	var line map[string]any
+	if err := json.Unmarshal(p, &line); err != nil {
+		w.log.Warn("kwok: " + strings.TrimSpace(string(p)))
+		return len(p), nil
+	}
+	var attrs []any
+	for _, k := range []string{"node", "pod", "stage", "err"} {
+		if line[k] != nil {
+			attrs = append(attrs, k, line[k])
+		}
+	}
+	w.log.Warn(fmt.Sprintf("kwok: %v", line["msg"]), attrs...)
 	return len(p), nil
 }
 

@@ -145,7 +145,6 @@ func (s *storage) provision(ctx context.Context, key storageKey) (bool, error) {
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return false, fmt.Errorf("provision the volume of claim %s/%s: %w", key.namespace, key.name, err)
 	}
-	s.ledger.Add("storage")
 	return false, nil
 }
 
@@ -197,7 +196,11 @@ func (s *storage) reclaim(ctx context.Context, key storageKey) error {
 		return err
 	}
 	volume := obj.(*corev1.PersistentVolume)
-	if volume.Annotations[Annotation] == "" || volume.DeletionTimestamp != nil || volume.Status.Phase != corev1.VolumeReleased ||
+	if volume.Annotations[Annotation] == "" {
+		return nil
+	}
+	s.ledger.Add("storage")
+	if volume.DeletionTimestamp != nil || volume.Status.Phase != corev1.VolumeReleased ||
 		volume.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete {
 		return nil
 	}

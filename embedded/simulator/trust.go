@@ -203,6 +203,9 @@ func (t *trust) decide(ctx context.Context, key trustKey, s slot) (write, again 
 		return false, false, nil // the real process brings its own certificate, and whoever runs it the bundle
 	}
 	if t.ca.Covers(s.bundle) {
+		if key.kind != kindAPIService {
+			t.ledger.Add("webhook " + serviceName(s.host()))
+		}
 		return false, false, nil
 	}
 	h := t.writes[id]

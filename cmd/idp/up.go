@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/idp-blueprint/idp/internal/apply"
+	"github.com/idp-blueprint/idp/internal/bootstrap"
+	"github.com/idp-blueprint/idp/internal/cluster"
+	"github.com/idp-blueprint/idp/internal/gitops"
+	"github.com/idp-blueprint/idp/internal/ui"
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/dynamic"
+)
+
+// applicationsKey stands beside the layers' keys in a snapshot that was taken after Argo CD had synced everything.
+const applicationsKey = "applications"
+
+// applicationsBound is how long Argo CD may take to bring every Application to Synced and Healthy.
+const applicationsBound = 15 * time.Minute
+
+func newUp(s streams, o *options) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Bring the platform up, or bring a running one to what the checkout says",
+		Long: `up starts the cluster, applies the layers of IT/ in the order of IT/layers.yaml, and hands the platform over to Argo CD.
+
+It can be run at any time. A layer whose rendered objects, gates and needs are unchanged is not applied again. A new cluster
+starts from the deepest snapshot of an earlier one that fits. After an interruption, run it again: it goes on.`,
+		Example: `  idp up
+  idp up --name demo -o json | tail -1 | jq .ready
+  idp up --cluster existing --context lab --git-url https://example.org/platform.git`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeoutCause(cmd.Context(), o.timeout,
+				fmt.Errorf("idp up did not end within --timeout %s: %w", o.timeout, context.DeadlineExceeded))
+			defer cancel()
+			return up(ctx, s, o)
+		},
+	}
+	o.bindGit(cmd.Flags())
+	cmd.Flags().BoolVar(&o.yes, "yes", false, "install on an existing cluster without being asked")
+	return cmd
+}
+
+func up(ctx context.Context, s streams, o *options) error {
+	if err := o.validate(); err != nil {
+		return err
+	}
+	if o.cluster == "existing" && o.gitURL == "" {
+		return usagef("--cluster existing needs --git-url: Argo CD there can't reach this checkout")
+	}
+	view := newView(s, o)
+	report, err := climb(ctx, s, o, view.Show)
+	view.Close()
+	if err != nil {
+		return err
+	}
+	return report.print(s.out, o)
+}
+
+// climb is the way up; show hears of every step.
+func climb(ctx context.Context, s streams, o *options, show func(ui.Event)) (*report, error) {
+	started := time.Now()
+	prep, err := prepare(ctx, o, show)
+	if err != nil {
+		return nil, err
+	}
+	defer prep.close()
+
+	source, err := sealed(ctx, o, prep)
+	if err != nil {
+		return nil, err
+	}
+	wanted := prep.keys()
+	wanted[applicationsKey] = source.key
+	provider, err := newProvider(o, s, prep.platform, wanted)
+	if err != nil {
+		return nil, err
+	}
+	access, err := startCluster(ctx, provider, show)
+	if err != nil {
+		return nil, err
+	}
+	client, err := dynamic.NewForConfig(access.Config)
+	if err != nil {
+		return nil, err
+	}
+	commit, err := publish(ctx, provider, prep, source, show)
+	if err != nil {
+		return nil, err
+	}
+	outcomes, err := applyLayers(ctx, access, provider, prep, show)
+	if err != nil {
+		return nil, err
+	}
+	apps, changed, err := follow(ctx, client, prep, commit, show)
+	if err != nil {
+		return nil, err
+	}
+	if keeper, ok := provider.(bootstrap.Snapshotter); ok && (changed || anyApplied(outcomes)) {
+		keys := prep.keys()
+		maps.Copy(keys, map[string]string{applicationsKey: source.key})
+		if err := keeper.Save(ctx, keys); err != nil {
+			show(event(ui.PhaseNote, "snapshot", ui.StateFailed, "not kept: "+err.Error(), 0))
+		}
+	}
+	return newReport(ctx, access, provider, prep, outcomes, apps, time.Since(started))
+}
+
+func startCluster(ctx context.Context, provider cluster.Provider, show func(ui.Event)) (*cluster.Access, error) {
+	started := time.Now()
+	access, err := provider.Up(ctx, func(p cluster.Progress) {
+		e := event(ui.PhaseCluster, "", ui.StateRunning, p.Message, 0)
+		e.Done, e.Total = p.Done, p.Total
+		show(e)
+	})
+	if err != nil {
+		return nil, err
+	}
+	show(event(ui.PhaseCluster, "", ui.StateDone, fmt.Sprintf("%s, %s, Kubernetes %s at %s",
+		access.Info.Name, access.Info.Provider, access.Info.Kubernetes, access.Config.Host), time.Since(started)))
+	return access, nil
+}
+
+// gitSource is what Argo CD will follow: a commit of the checkout, or somebody's repository.
+type gitSource struct {
+	sha string // of the checkout's commit; empty with --git-url
+	key string // stands for the whole of what Argo CD reads
+}
+
+// sealed names the commit before there is a cluster to publish it to, since it decides which snapshot fits.
+func sealed(ctx context.Context, o *options, prep *prepared) (gitSource, error) {
+	if o.gitURL != "" {
+		return gitSource{key: o.gitURL + "@" + o.revision}, nil
+	}
+	scratch, err := scratchRepository()
+	if err != nil {
+		return gitSource{}, err
+	}
+	sha, err := gitops.Seal(ctx, prep.staged, scratch)
+	return gitSource{sha: sha, key: sha}, err
+}
+
+// repository is a provider that serves Git itself.
+type repository interface{ GitDir() string }
+
+// publish puts the checkout's commit where Argo CD reads it.
+func publish(ctx context.Context, provider cluster.Provider, prep *prepared, source gitSource, show func(ui.Event)) (gitops.Commit, error) {
+	server, ok := provider.(repository)
+	if !ok || source.sha == "" {
+		return gitops.Commit{}, nil
+	}
+	if _, err := gitops.Seal(ctx, prep.staged, server.GitDir()); err != nil {
+		return gitops.Commit{}, err
+	}
+	commit, err := gitops.Publish(ctx, server.GitDir(), source.sha)
+	if err != nil {
+		return gitops.Commit{}, err
+	}
+	message := "unchanged, commit " + commit.SHA[:12]
+	if commit.Changed {
+		message = "commit " + commit.SHA[:12]
+	}
+	show(event(ui.PhasePublish, "", ui.StateDone, message, 0))
+	return commit, nil
+}
+
+func applyLayers(ctx context.Context, access *cluster.Access, provider cluster.Provider, prep *prepared, show func(ui.Event)) ([]bootstrap.Outcome, error) {
+	applier, err := apply.New(access.Config)
+	if err != nil {
+		return nil, err
+	}
+	records, err := bootstrap.NewRecords(access.Config)
+	if err != nil {
+		return nil, err
+	}
+	runner := &bootstrap.Runner{Applier: applier, Records: records, Emit: func(e bootstrap.Event) {
+		show(ui.Event{Time: e.Time, Phase: ui.PhaseLayer, Name: e.Layer, State: e.State, Message: e.Message, Done: e.Done, Total: e.Total, Seconds: e.Seconds})
+	}}
+	if keeper, ok := provider.(bootstrap.Snapshotter); ok {
+		runner.Snapshots = keeper
+	}
+	return runner.Run(ctx, prep.steps)
+}
+
+func anyApplied(outcomes []bootstrap.Outcome) bool {
+	for _, o := range outcomes {
+		if o.State != bootstrap.StateCached {
+			return true
+		}
+	}
+	return false
+}
+
+// follow waits until Argo CD holds the platform as it was published. changed says whether it had anything to do.
+func follow(ctx context.Context, client dynamic.Interface, prep *prepared, commit gitops.Commit, show func(ui.Event)) ([]gitops.Application, bool, error) {
+	handOver, ok := prep.handOver()
+	if !ok {
+		return nil, false, nil
+	}
+	argo := gitops.NewArgoCD(client, handOver.Namespace)
+	want := gitops.Want{Applications: prep.applications(), Root: handOver.App, Revision: commit.SHA}
+	apps, err := argo.Applications(ctx)
+	if err == nil && !commit.Changed && want.Met(apps) {
+		showApplications(prep.platform, apps, show)
+		return apps, false, nil
+	}
+	if err := argo.Refresh(ctx); err != nil {
+		return nil, true, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, applicationsBound,
+		fmt.Errorf("waited %s: %w", applicationsBound, context.DeadlineExceeded))
+	defer cancel()
+	apps, err = argo.Wait(ctx, want, func(now []gitops.Application) { showApplications(prep.platform, now, show) })
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return apps, true, context.Canceled
+	}
+	return apps, true, err
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"time"
 
@@ -120,7 +121,7 @@ func renderLayers(ctx context.Context, p *platform.Platform, staged, cache strin
 				request.Parameters = handOver
 			}
 			objects, err := renderer.Render(ctx, request)
-			steps[i], failed[i] = bootstrap.Step{Layer: layer, Objects: objects}, err
+			steps[i], failed[i] = bootstrap.Step{Layer: layer, Objects: objects}, asInput(layer.Component, err)
 			return nil
 		})
 	}
@@ -139,6 +140,15 @@ func renderLayers(ctx context.Context, p *platform.Platform, staged, cache strin
 		keys[s.Layer.Name] = s.Key
 	}
 	return steps, nil
+}
+
+// asInput names the file of the checkout that a render failed on, since that is where it is put right.
+func asInput(c platform.Component, err error) error {
+	var failed *render.Error
+	if !errors.As(err, &failed) {
+		return err
+	}
+	return &platform.InputError{File: path.Join(c.Path, failed.File), Line: failed.Line, Msg: failed.Msg, Hint: failed.Hint}
 }
 
 func renderRequest(p *platform.Platform, c platform.Component, staged string) render.Request {

@@ -48,7 +48,7 @@ Application (observability-loki) or by its layer (cilium); with none, all are pr
 				}
 				objects, err := renderer.Render(cmd.Context(), request)
 				if err != nil {
-					return err
+					return asInput(c, err)
 				}
 				if source := prep.sources[c.App]; source == "inventory" {
 					fmt.Fprintf(s.err, "idp: %s: simulated from its inventory; the real chart is not in the cache and can't be reached\n", c.Path)

@@ -75,6 +75,13 @@ Where there is no container runtime it runs an embedded cluster: the real Kubern
 with simulated nodes. Nothing needs root, and nothing is installed outside your cache and state folders.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args:          cobra.ArbitraryArgs, // an unknown command comes here, to be refused in our own way
+	}
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		return unknownCommand(cmd, args[0])
 	}
 	cmd.SetIn(s.in)
 	cmd.SetOut(s.out)
@@ -93,6 +100,20 @@ with simulated nodes. Nothing needs root, and nothing is installed outside your 
 		cmd.AddCommand(sub)
 	}
 	return cmd
+}
+
+func unknownCommand(cmd *cobra.Command, name string) error {
+	var names []string
+	for _, sub := range cmd.Commands() {
+		if !sub.Hidden {
+			names = append(names, sub.Name())
+		}
+	}
+	hint := ""
+	if near := platform.Nearest(name, names); near != "" {
+		hint = fmt.Sprintf("; did you mean %q?", near)
+	}
+	return usagef("there is no command %q%s\nsee: idp --help", name, hint)
 }
 
 func noArgs(cmd *cobra.Command, args []string) error {

@@ -96,20 +96,20 @@ func (c *ConfigMaps) clusterUID(ctx context.Context) (uid string, err error) {
 }
 
 func (c *ConfigMaps) acquire(ctx context.Context, who claim, say func(string)) (*coordinationv1.Lease, error) {
-	var seen string // the version of the Lease that is being watched for a sign of life
-	var since time.Time
+	var seen string     // the version of the Lease that is being watched for a sign of life
+	var since time.Time // zero until then
 	for {
 		live, taken, err := c.tryLock(ctx, who, func(live *coordinationv1.Lease) bool {
-			return live.ResourceVersion == seen && time.Since(since) >= leaseDuration
+			return !since.IsZero() && live.ResourceVersion == seen && time.Since(since) >= leaseDuration
 		})
 		if err != nil || taken {
 			return live, err
 		}
 		owner := holderOf(live)
-		if c.visible(owner) || seen != "" && seen != live.ResourceVersion {
+		if c.visible(owner) || !since.IsZero() && seen != live.ResourceVersion {
 			return nil, &HeldError{Holder: ptr.Deref(live.Spec.HolderIdentity, "unknown"), Since: acquired(live)}
 		}
-		if seen == "" {
+		if since.IsZero() {
 			seen, since = live.ResourceVersion, time.Now()
 			say(fmt.Sprintf("the lock of another run, %s: waiting up to %s for a sign that it is still there", ptr.Deref(live.Spec.HolderIdentity, "unknown"), leaseDuration))
 		}

@@ -301,3 +301,25 @@ func TestClassify(t *testing.T) {
 	require.True(t, Transient(io.EOF))
 	require.False(t, Transient(nil))
 }
+
+func TestApplyNeverDeletesWhatHoldsOthers(t *testing.T) {
+	api := newFakeAPI(t)
+	objs := objects(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: demo, annotations: {argocd.argoproj.io/sync-options: 'Replace=true,Force=true'}}")
+	for range 2 {
+		_, err := api.applier().Apply(t.Context(), objs, demo)
+		require.NoError(t, err)
+	}
+	require.Equal(t, []string{"POST /api/v1/namespaces", "PUT /api/v1/namespaces/demo"}, api.writes())
+}
+
+func TestApplyFindsAKindThatCameLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := newFakeAPI(t)
+		a := api.applier()
+		_, err := a.Apply(t.Context(), objects(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: demo}"), demo)
+		require.NoError(t, err)
+		time.AfterFunc(3*time.Second, func() { applied(t, api, widgets) }) // by somebody else
+		_, err = a.Apply(t.Context(), objects(t, "apiVersion: example.dev/v1\nkind: Widget\nmetadata: {name: w}"), demo)
+		require.NoError(t, err)
+	})
+}

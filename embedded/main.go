@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/idp-blueprint/idp/embedded/lifeline"
+	"github.com/idp-blueprint/idp/embedded/memory"
 	"github.com/idp-blueprint/idp/embedded/state"
 )
 
@@ -29,6 +30,7 @@ func run(args []string, table map[string]program, stderr *os.File) int {
 		return 2
 	}
 	lifeline.Watch()
+	memory.Settle()
 	if err := state.LoadPrivateEnvironment(); err != nil {
 		_, _ = fmt.Fprintln(stderr, err)
 		return 1

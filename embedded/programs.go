@@ -14,6 +14,7 @@ import (
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 
 	"github.com/idp-blueprint/idp/embedded/argocd"
+	"github.com/idp-blueprint/idp/embedded/simulator"
 	"github.com/idp-blueprint/idp/embedded/supervisor"
 )
 
@@ -26,7 +27,9 @@ type exitCode int
 func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 func programs() map[string]program {
-	programs := map[string]program{
+	return map[string]program{
+		"supervise":                        supervisor.Main,
+		"simulator":                        simulator.Main,
 		"etcd":                             etcd,
 		"kube-apiserver":                   kubernetes(apiserver.NewAPIServerCommand),
 		"kube-controller-manager":          kubernetes(kcm.NewControllerManagerCommand),
@@ -35,10 +38,6 @@ func programs() map[string]program {
 		"argocd-applicationset-controller": command(appset.NewCommand),
 		"argocd-repo-server":               command(reposerver.NewCommand),
 	}
-	programs["supervise"] = func(ctx context.Context, args []string) error {
-		return supervisor.Main(ctx, args, programs["simulator"] != nil)
-	}
-	return programs
 }
 
 func etcd(_ context.Context, args []string) error {

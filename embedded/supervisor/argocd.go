@@ -57,20 +57,20 @@ func (c *cluster) newArgoCD(ctx context.Context) ([]*child, error) {
 		name:   repoServer,
 		before: c.waitForArgoCD,
 		args:   c.repoServerArgs,
-		env:    c.env(50, 0, append(c.argoEnv(), c.repoServerEnv(private)...)...),
+		env:    c.env(50, append(c.argoEnv(), c.repoServerEnv(private)...)...),
 		after:  c.repoServerServes,
 	}
 	controller := &child{
 		name:   appController,
 		before: c.waitForArgoCD,
 		args:   c.appControllerArgs,
-		env:    c.env(50, 0, append(c.argoEnv(), "KUBECONFIG="+c.keys.kubeconfigFile(appController))...),
+		env:    c.env(50, append(c.argoEnv(), "KUBECONFIG="+c.keys.kubeconfigFile(appController))...),
 	}
 	sets := &child{
 		name:   applicationSet,
 		before: c.waitForArgoCD,
 		args:   c.applicationSetArgs,
-		env:    c.env(50, 0, append(c.argoEnv(), "KUBECONFIG="+c.keys.kubeconfigFile(applicationSet))...),
+		env:    c.env(50, append(c.argoEnv(), "KUBECONFIG="+c.keys.kubeconfigFile(applicationSet))...),
 	}
 	return []*child{repo, controller, sets}, nil
 }

@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"context"
 	"embed"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"text/template"
 
+	"github.com/idp-blueprint/idp/embedded/memory"
 	"github.com/idp-blueprint/idp/embedded/state"
 )
 
@@ -65,7 +65,7 @@ func (s *supervisor) newCluster(ctx context.Context, keys *keyring) ([][]*child,
 	database := &child{
 		name:  etcd,
 		args:  c.etcdArgs,
-		env:   c.env(50, 0),
+		env:   c.env(50),
 		after: c.etcdServes,
 	}
 	c.apiserver = &child{
@@ -75,15 +75,13 @@ func (s *supervisor) newCluster(ctx context.Context, keys *keyring) ([][]*child,
 			return database.up.Wait(ctx)
 		},
 		args:  c.apiServerArgs,
-		env:   c.env(75, 0),
+		env:   c.env(75),
 		after: c.apiServerServes,
 	}
 	c.clients = []*child{
-		{name: controllerManager, args: c.controllerManagerArgs, env: c.env(50, 0)},
-		{name: scheduler, args: c.schedulerArgs, env: c.env(50, 0)},
-	}
-	if s.hasSimulator {
-		c.clients = append(c.clients, c.newSimulator())
+		{name: controllerManager, args: c.controllerManagerArgs, env: c.env(50)},
+		{name: scheduler, args: c.schedulerArgs, env: c.env(50)},
+		c.newSimulator(),
 	}
 	for _, client := range c.clients {
 		if client.before == nil {
@@ -143,7 +141,7 @@ func (c *cluster) apiServerArgs() ([]string, error) {
 		}
 	}
 	l := c.s.layout
-	args := []string{
+	return []string{
 		"--etcd-servers=unix://" + l.EtcdSocket(),
 		"--bind-address=" + state.Loopback,
 		"--secure-port=" + strconv.Itoa(port),
@@ -176,11 +174,8 @@ func (c *cluster) apiServerArgs() ([]string, error) {
 		// Few clients, all of them ours: fairness among them would only cost memory and writes at the start.
 		"--enable-priority-and-fairness=false",
 		"--profiling=false",
-	}
-	if c.s.hasSimulator {
-		args = append(args, "--egress-selector-config-file="+l.Path("config", "egress.yaml"))
-	}
-	return args, nil
+		"--egress-selector-config-file=" + l.Path("config", "egress.yaml"),
+	}, nil
 }
 
 func (c *cluster) controllerManagerArgs() ([]string, error) {
@@ -213,19 +208,15 @@ func (c *cluster) schedulerArgs() ([]string, error) {
 }
 
 // env is the environment of a child: nothing of the user's but the way to programs, to certificates and to proxies.
-// gogc trades processor time for memory; limit is the size, in MiB, from which the collector works harder, 0 for none.
-func (c *cluster) env(gogc, limit int, more ...string) func() []string {
+// gogc, for the time after the start, trades processor time for memory.
+func (c *cluster) env(gogc int, more ...string) func() []string {
 	return func() []string {
 		l := c.s.layout
 		env := []string{
 			"HOME=" + l.Path("home"),
 			"TMPDIR=" + l.Path("tmp"),
-			"GOGC=" + strconv.Itoa(gogc),
-			"GODEBUG=madvdontneed=1",
 		}
-		if limit > 0 {
-			env = append(env, fmt.Sprintf("GOMEMLIMIT=%dMiB", limit))
-		}
+		env = append(env, memory.Environment(gogc)...)
 		for _, name := range []string{"PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "GOCOVERDIR"} {
 			if value, ok := os.LookupEnv(name); ok {
 				env = append(env, name+"="+value)

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"time"
 
@@ -49,7 +50,13 @@ func newEtcdClient(socket string) (*clientv3.Client, error) {
 // etcdServes waits for etcd, and once for a restored cluster gives it an identity of its own.
 func (c *cluster) etcdServes(ctx context.Context) error {
 	return until(ctx, func(ctx context.Context) error {
-		client, err := c.etcdClient()
+		// gRPC would wait a second before it tries a socket again that wasn't there yet.
+		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", c.s.layout.EtcdSocket())
+		if err != nil {
+			return err
+		}
+		_ = conn.Close()
+		client, err := newEtcdClient(c.s.layout.EtcdSocket())
 		if err != nil {
 			return err
 		}

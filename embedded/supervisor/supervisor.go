@@ -18,6 +18,7 @@ import (
 	"k8s.io/component-base/version"
 
 	"github.com/idp-blueprint/idp/embedded/lifeline"
+	"github.com/idp-blueprint/idp/embedded/memory"
 	"github.com/idp-blueprint/idp/embedded/state"
 )
 
@@ -25,9 +26,7 @@ const orphanTimeout = 10 * time.Second
 
 // Main is the program `supervise`: it runs the cluster of the folder --dir until it is told to stop by SIGTERM or through
 // the control socket.
-//
-// hasSimulator says whether this build has the program `simulator`.
-func Main(ctx context.Context, args []string, hasSimulator bool) error {
+func Main(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("supervise", flag.ContinueOnError)
 	dir := flags.String("dir", "", "folder of the cluster")
 	if err := flags.Parse(args); err != nil {
@@ -52,6 +51,7 @@ func Main(ctx context.Context, args []string, hasSimulator bool) error {
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	memory.SettleAt(100)
 	line, err := lifeline.New()
 	if err != nil {
 		return err
@@ -62,10 +62,7 @@ func Main(ctx context.Context, args []string, hasSimulator bool) error {
 		spec:   spec,
 		ports:  state.Ports{},
 		stop:   stop,
-
-		hasSimulator: hasSimulator,
-
-		log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		log:    slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	s.runner = &runner{layout: layout, program: program, line: line, changed: s.record}
 	return s.run(ctx)
@@ -78,8 +75,6 @@ type supervisor struct {
 	log    *slog.Logger
 	runner *runner
 	stop   func()
-
-	hasSimulator bool
 
 	mu       sync.Mutex
 	ports    state.Ports

@@ -56,7 +56,7 @@ func programKey(source fs.FS, m module, flags []string) (string, error) {
 		}
 		name := entry.Name()
 		if entry.IsDir() {
-			if name == "testdata" || file != "." && strings.HasPrefix(name, ".") {
+			if name == "testdata" || file != "." && strings.ContainsAny(name[:1], "._") {
 				return fs.SkipDir
 			}
 			return nil

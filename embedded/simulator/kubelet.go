@@ -129,6 +129,9 @@ func (w kwokWriter) Write(p []byte) (int, error) {
 		w.log.Warn("kwok: " + strings.TrimSpace(string(p)))
 		return len(p), nil
 	}
+	if text, _ := line["err"].(string); strings.HasSuffix(text, "not found") {
+		return len(p), nil // a pod that was deleted twice: every graceful deletion shows as two events
+	}
 	var attrs []any
 	for _, k := range []string{"node", "pod", "stage", "err"} {
 		if line[k] != nil {

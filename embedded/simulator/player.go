@@ -268,16 +268,7 @@ func (p *player) writeStatus(ctx context.Context, s *scene, object *unstructured
 	p.mu.Lock()
 	fates := p.settled[object.GetUID()]
 	p.mu.Unlock()
-	patch := map[string]any{}
-	for k, v := range wanted {
-		if reflect.DeepEqual(live[k], v) {
-			continue
-		}
-		if f, ok := fates[k]; ok && reflect.DeepEqual(f, fate{timeless(v), live[k]}) {
-			continue
-		}
-		patch[k] = v
-	}
+	patch := statusPatch(wanted, live, fates)
 	if len(patch) == 0 {
 		return false, nil
 	}
@@ -308,6 +299,21 @@ func (p *player) writeStatus(ctx context.Context, s *scene, object *unstructured
 		}
 	}
 	return true, nil
+}
+
+// statusPatch returns the keys of wanted that have to be written over live.
+func statusPatch(wanted, live map[string]any, fates map[string]fate) map[string]any {
+	patch := map[string]any{}
+	for k, v := range wanted {
+		if reflect.DeepEqual(live[k], v) {
+			continue
+		}
+		if f, ok := fates[k]; ok && reflect.DeepEqual(f, fate{timeless(v), live[k]}) {
+			continue
+		}
+		patch[k] = v
+	}
+	return patch
 }
 
 // timeless drops the transition times from a copy of a status value: where the API server drops them, every rendering has another.

@@ -122,7 +122,10 @@ func convert(request json.RawMessage) (*conversion, error) {
 	if in.UID == "" || in.Desired == "" {
 		return nil, fmt.Errorf("the ConversionReview's request lacks its uid or desiredAPIVersion")
 	}
-	for _, o := range in.Objects {
+	for i, o := range in.Objects {
+		if o == nil {
+			return nil, fmt.Errorf("object %d of the ConversionReview is null", i)
+		}
 		o["apiVersion"] = in.Desired
 	}
 	return &conversion{UID: in.UID, Converted: in.Objects, Result: metav1.Status{Status: metav1.StatusSuccess}}, nil

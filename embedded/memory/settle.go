@@ -32,8 +32,8 @@ func Settle() {
 // SettleAt does the same for a process that nobody gave the variables; settled is its GOGC from then on.
 func SettleAt(settled int) {
 	go func() {
-		// The first is after the usual start; later ones catch what a slow start or a full synchronisation has touched.
-		for _, wait := range []time.Duration{8 * time.Second, 20 * time.Second, time.Minute, 3 * time.Minute} {
+		// The first time is after the usual start; later ones catch what a slow start or a full synchronisation has touched.
+		for wait := 8 * time.Second; ; wait = min(2*wait, 4*time.Minute) {
 			time.Sleep(wait)
 			debug.SetGCPercent(settled)
 			debug.FreeOSMemory()

@@ -12,11 +12,11 @@ import (
 	"strconv"
 	"time"
 
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/metadata"
 
 	"github.com/idp-blueprint/idp/embedded/gitservice"
 	"github.com/idp-blueprint/idp/embedded/rediscache"
@@ -25,7 +25,7 @@ import (
 
 const (
 	argoNamespace  = "argocd"
-	argoCheckEvery = 200 * time.Millisecond
+	argoCheckEvery = 250 * time.Millisecond
 
 	portRepoServer        = "repo-server"
 	portRepoMetrics       = "repo-server-metrics"
@@ -72,6 +72,7 @@ func (c *cluster) newArgoCD(ctx context.Context) ([]*child, error) {
 		args:   c.applicationSetArgs,
 		env:    c.env(50, append(c.argoEnv(), "KUBECONFIG="+c.keys.kubeconfigFile(applicationSet))...),
 	}
+	go c.watchForArgoCD(ctx)
 	return []*child{repo, controller, sets}, nil
 }
 
@@ -106,19 +107,24 @@ func (c *cluster) waitForArgoCD(ctx context.Context, waiting func(string)) error
 	if err := c.waitForAPI(ctx, waiting); err != nil {
 		return err
 	}
-	for {
+	waiting("the platform to install Argo CD")
+	return c.argo.Wait(ctx)
+}
+
+// watchForArgoCD opens the gate once everything that Argo CD's processes read is there.
+func (c *cluster) watchForArgoCD(ctx context.Context) {
+	for ctx.Err() == nil {
+		if c.apiserver.up.Wait(ctx) != nil {
+			return
+		}
 		missing, err := c.missingForArgoCD(ctx)
-		if err != nil {
-			missing = fmt.Sprintf("the API server (%v)", err)
+		if err == nil && missing == "" {
+			c.argo.Open()
+			return
 		}
-		if missing == "" {
-			return nil
-		}
-		waiting(missing)
 		select {
 		case <-time.After(argoCheckEvery):
 		case <-ctx.Done():
-			return ctx.Err()
 		}
 	}
 }
@@ -129,46 +135,41 @@ func (c *cluster) missingForArgoCD(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	crds, err := apiextensions.NewForConfig(config)
+	client, err := metadata.NewForConfig(config)
 	if err != nil {
 		return "", err
 	}
-	for _, name := range []string{"applications.argoproj.io", "appprojects.argoproj.io", "applicationsets.argoproj.io"} {
-		crd, err := crds.ApiextensionsV1().CustomResourceDefinitions().Get(ctx, name, metav1.GetOptions{})
-		switch {
-		case apierrors.IsNotFound(err) || err == nil && !established(crd):
-			return "CustomResourceDefinition " + name, nil
-		case err != nil:
-			return "", err
+	for _, want := range []struct {
+		resource schema.GroupVersionResource
+		names    []string
+	}{
+		// A kind that can be listed is established.
+		{schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "applications"}, nil},
+		{schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "appprojects"}, nil},
+		{schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "applicationsets"}, nil},
+		{corev1.SchemeGroupVersion.WithResource("configmaps"), []string{"argocd-cm", "argocd-rbac-cm"}},
+		{corev1.SchemeGroupVersion.WithResource("secrets"), []string{"argocd-secret"}},
+	} {
+		objects := client.Resource(want.resource).Namespace(argoNamespace)
+		if len(want.names) == 0 {
+			if _, err := objects.List(ctx, metav1.ListOptions{Limit: 1}); err != nil {
+				return want.resource.Resource, ignoreNotFound(err)
+			}
+		}
+		for _, name := range want.names {
+			if _, err := objects.Get(ctx, name, metav1.GetOptions{}); err != nil {
+				return want.resource.Resource + " " + argoNamespace + "/" + name, ignoreNotFound(err)
+			}
 		}
 	}
-	kube, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return "", err
-	}
-	for _, name := range []string{"argocd-cm", "argocd-rbac-cm"} {
-		_, err := kube.CoreV1().ConfigMaps(argoNamespace).Get(ctx, name, metav1.GetOptions{})
-		switch {
-		case apierrors.IsNotFound(err):
-			return "ConfigMap " + argoNamespace + "/" + name, nil
-		case err != nil:
-			return "", err
-		}
-	}
-	_, err = kube.CoreV1().Secrets(argoNamespace).Get(ctx, "argocd-secret", metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return "Secret " + argoNamespace + "/argocd-secret", nil
-	}
-	return "", err
+	return "", nil
 }
 
-func established(crd *apiextensionsv1.CustomResourceDefinition) bool {
-	for _, condition := range crd.Status.Conditions {
-		if condition.Type == apiextensionsv1.Established && condition.Status == apiextensionsv1.ConditionTrue {
-			return true
-		}
+func ignoreNotFound(err error) error {
+	if apierrors.IsNotFound(err) {
+		return nil
 	}
-	return false
+	return err
 }
 
 func (c *cluster) repoServerArgs() ([]string, error) {

@@ -46,6 +46,7 @@ type cluster struct {
 	keys      *keyring
 	apiserver *child
 	clients   []*child // they read the API server's address at their start
+	argo      gate     // everything that Argo CD's processes read is there
 }
 
 // newCluster makes the children, in tiers that need those before them.
@@ -120,7 +121,7 @@ func (c *cluster) etcdArgs() ([]string, error) {
 		"--initial-cluster=" + etcdMember + "=" + etcdPeer,
 		// A laptop's cluster is made again in seconds; waiting for its disk at every write is not worth it.
 		"--unsafe-no-fsync",
-		"--heartbeat-interval=20", "--election-timeout=200", // milliseconds; there is nobody to agree with
+		"--heartbeat-interval=50", "--election-timeout=500", // milliseconds; there is nobody to agree with
 		"--snapshot-count=5000",
 		"--log-level=warn",
 	}, nil

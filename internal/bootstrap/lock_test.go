@@ -154,8 +154,10 @@ func TestLockOutlivesABrokenConnection(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.NoError(t, held.Err())
 		broken = true
+		cut := time.Now()
 		<-held.Done()
 		require.ErrorIs(t, context.Cause(held), errLost)
+		require.LessOrEqual(t, time.Since(cut), leaseDuration, "it must stop before somebody else may start")
 		release()
 	})
 }

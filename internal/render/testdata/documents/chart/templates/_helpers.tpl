@@ -1,0 +1,3 @@
+{{- define "unused" -}}
+kind: Never
+{{- end -}}

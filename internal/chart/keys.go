@@ -271,7 +271,7 @@ func dumpsDot(actions [][]string) bool {
 
 func lastNames(text string) []string {
 	var names []string
-	for _, match := range anyPath.FindAllStringSubmatch(text, -1) {
+	for _, match := range anyPath.FindAllStringSubmatch(quoted.ReplaceAllString(text, ""), -1) {
 		if name := match[1][strings.LastIndex(match[1], ".")+1:]; name != "Values" {
 			names = append(names, name)
 		}

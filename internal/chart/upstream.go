@@ -34,6 +34,8 @@ type upstream struct {
 	client    *http.Client
 	plainHTTP bool
 
+	slow slowHosts
+
 	mu      sync.Mutex
 	down    map[string]error           // hosts that didn't answer, asked once a run
 	indexes map[string]*repo.IndexFile // by repository URL
@@ -52,7 +54,7 @@ func newUpstream(o Options) *upstream {
 		}
 		client = &http.Client{Transport: transport, Timeout: downloadTimeout}
 	}
-	return &upstream{client: client, plainHTTP: o.Registry.PlainHTTP, down: map[string]error{}, indexes: map[string]*repo.IndexFile{}}
+	return &upstream{client: client, plainHTTP: o.Registry.PlainHTTP, slow: slowHosts{o.CacheDir}, down: map[string]error{}, indexes: map[string]*repo.IndexFile{}}
 }
 
 // get downloads dep and checks it: against the inventory, and, where the repository's index was read, against that.
@@ -152,9 +154,10 @@ func (u *upstream) fetch(ctx context.Context, where string, dep platform.Depende
 	if err := u.isDown(host); err != nil {
 		return nil, &networkError{where, err}
 	}
+	started := time.Now()
 	data, err := u.pull(ctx, where, dep.Version)
 	if err != nil {
-		return nil, u.failed(ctx, host, where, err)
+		return nil, u.failed(ctx, host, where, time.Since(started), err)
 	}
 	return data, nil
 }
@@ -202,9 +205,10 @@ func (u *upstream) download(ctx context.Context, address string, limit int64) ([
 		return nil, fmt.Errorf("%s is no address to download from: %w", address, err)
 	}
 	request.Header.Set("User-Agent", "idp")
+	started := time.Now()
 	response, err := u.client.Do(request)
 	if err != nil {
-		return nil, u.failed(ctx, host, address, err)
+		return nil, u.failed(ctx, host, address, time.Since(started), err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
@@ -212,7 +216,7 @@ func (u *upstream) download(ctx context.Context, address string, limit int64) ([
 	}
 	data, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
 	if err != nil {
-		return nil, u.failed(ctx, host, address, err)
+		return nil, u.failed(ctx, host, address, time.Since(started), err)
 	}
 	if int64(len(data)) > limit {
 		return nil, &ArchiveError{Where: address, Msg: fmt.Sprintf("more than %d MiB", limit>>20)}
@@ -231,11 +235,14 @@ func hostOf(address string) string {
 func (u *upstream) isDown(host string) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.down[host]
+	if err := u.down[host]; err != nil {
+		return err
+	}
+	return u.slow.recent(host)
 }
 
 // failed remembers the host, so that ten charts of one repository don't wait for it ten times.
-func (u *upstream) failed(ctx context.Context, host, address string, err error) error {
+func (u *upstream) failed(ctx context.Context, host, address string, took time.Duration, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -246,5 +253,8 @@ func (u *upstream) failed(ctx context.Context, host, address string, err error) 
 	u.mu.Lock()
 	u.down[host] = err
 	u.mu.Unlock()
+	if took > slowAnswer {
+		u.slow.remember(host)
+	}
 	return &networkError{address, err}
 }

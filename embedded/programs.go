@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 
 	appset "github.com/argoproj/argo-cd/v3/cmd/argocd-applicationset-controller/commands"
 	reposerver "github.com/argoproj/argo-cd/v3/cmd/argocd-repo-server/commands"
@@ -14,6 +15,7 @@ import (
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 
 	"github.com/idp-blueprint/idp/embedded/argocd"
+	"github.com/idp-blueprint/idp/embedded/repoclient"
 	"github.com/idp-blueprint/idp/embedded/simulator"
 	"github.com/idp-blueprint/idp/embedded/supervisor"
 )
@@ -37,7 +39,13 @@ func programs() map[string]program {
 		"argocd-application-controller":    argocd.ApplicationController,
 		"argocd-applicationset-controller": command(appset.NewCommand),
 		"argocd-repo-server":               command(reposerver.NewCommand),
+		"render-manifests":                 renderManifests,
 	}
+}
+
+// renderManifests is no part of a cluster: it answers what the repo server would, for comparison.
+func renderManifests(ctx context.Context, _ []string) error {
+	return repoclient.Main(ctx, os.Stdin, os.Stdout)
 }
 
 func etcd(_ context.Context, args []string) error {

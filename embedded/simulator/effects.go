@@ -227,6 +227,10 @@ func mark(object map[string]any, part string) {
 	notes[Annotation] = part
 }
 
+// simulatedCondition is the type of a condition that marks the list it stands in, where a message has to be word for word that
+// of the real controller.
+const simulatedCondition = "idp.dev/Simulated"
+
 // finishConditions walks a rendered status beside the live one and completes its conditions: "simulated" in every message, and
 // the time of the last transition.
 func finishConditions(status, live any, now string) {
@@ -236,9 +240,13 @@ func finishConditions(status, live any, now string) {
 		for k, v := range s {
 			if list, ok := v.([]any); ok && k == "conditions" {
 				liveList, _ := l[k].([]any)
+				exact := slices.ContainsFunc(list, func(c any) bool {
+					m, ok := c.(map[string]any)
+					return ok && m["type"] == simulatedCondition
+				})
 				for _, c := range list {
 					if c, ok := c.(map[string]any); ok {
-						finishCondition(c, liveList, now)
+						finishCondition(c, liveList, now, exact)
 					}
 				}
 				continue
@@ -257,9 +265,10 @@ func finishConditions(status, live any, now string) {
 	}
 }
 
-func finishCondition(c map[string]any, live []any, now string) {
+func finishCondition(c map[string]any, live []any, now string, exact bool) {
 	message, _ := c["message"].(string)
 	switch {
+	case exact && message != "":
 	case message == "":
 		c["message"] = "simulated"
 	case !strings.Contains(message, "simulated"):

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 var demo = Options{Component: "IT/demo", Namespace: "demo"}
@@ -322,4 +325,54 @@ func TestApplyFindsAKindThatCameLater(t *testing.T) {
 		_, err = a.Apply(t.Context(), objects(t, "apiVersion: example.dev/v1\nkind: Widget\nmetadata: {name: w}"), demo)
 		require.NoError(t, err)
 	})
+}
+
+func TestApplyRecreatesWhatMayNotChange(t *testing.T) {
+	const owned = "argocd.argoproj.io/tracking-id"
+	tests := map[string]struct {
+		kind      string
+		live, obj map[string]string
+		recreated bool
+	}{
+		"a Job":                     {"Job", nil, nil, true},
+		"somebody else's Job":       {"Job", map[string]string{owned: "other:x"}, nil, false},
+		"a Service":                 {"Service", nil, nil, false},
+		"a stand-in for a Service":  {"Service", map[string]string{annotationSimulated: "inventory"}, nil, true},
+		"a Service for a stand-in":  {"Service", nil, map[string]string{annotationSimulated: "inventory"}, true},
+		"a stand-in of a Namespace": {"Namespace", map[string]string{annotationSimulated: "inventory"}, nil, false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			api := newFakeAPI(t)
+			version := map[string]string{"Job": "batch/v1"}[tt.kind]
+			objs := objects(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: demo}\n---\napiVersion: "+cmp.Or(version, "v1")+"\nkind: "+tt.kind+"\nmetadata: {name: x}\nfixed: 1")
+			for key, value := range tt.live {
+				annotate(objs[1], key, value)
+			}
+			_, err := api.applier().Apply(t.Context(), objs, demo)
+			require.NoError(t, err)
+			changed := objects(t, "apiVersion: "+cmp.Or(version, "v1")+"\nkind: "+tt.kind+"\nmetadata: {name: x}\nfixed: 2")
+			for key, value := range tt.obj {
+				annotate(changed[0], key, value)
+			}
+			result, err := api.applier().Apply(t.Context(), changed, demo)
+			if !tt.recreated {
+				require.ErrorContains(t, err, "field is immutable; a field that can't change did")
+				require.Less(t, len(err.Error()), 1000, "a message that quotes the object is cut")
+				return
+			}
+			require.NoError(t, err)
+			require.Len(t, result.Configured, 1)
+			require.Contains(t, api.writes()[len(api.writes())-2], "DELETE ")
+		})
+	}
+}
+
+func TestObjectErrorKeepsSecrets(t *testing.T) {
+	refusal := &apierrors.StatusError{ErrStatus: metav1.Status{
+		Reason: metav1.StatusReasonInvalid, Message: `data[key]: Invalid value: "hunter2"`,
+		Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{Field: "data[key]", Message: `Invalid value: "hunter2"`}}},
+	}}
+	err := &ObjectError{Object: ObjectRef{Kind: "Secret", Namespace: "a", Name: "b"}, Err: refusal}
+	require.EqualError(t, err, "Secret a/b: Invalid, data[key]")
 }

@@ -23,9 +23,22 @@ func (e *ObjectError) Error() string {
 	if e.Component != "" {
 		text += " (from " + e.Component + ")"
 	}
-	text += ": " + brief(e.Err)
+	text += ": " + e.reason()
 	if advice := adviceOn(e.Err); advice != "" {
 		text += "; " + advice
+	}
+	return text
+}
+
+// reason is what the server says. Of a Secret it names the fields only, since it quotes what they hold.
+func (e *ObjectError) reason() string {
+	var status apierrors.APIStatus
+	if e.Object.Kind != "Secret" || !errors.As(e.Err, &status) || status.Status().Details == nil {
+		return brief(e.Err)
+	}
+	text := string(status.Status().Reason)
+	for _, cause := range status.Status().Details.Causes {
+		text += ", " + cause.Field
 	}
 	return text
 }

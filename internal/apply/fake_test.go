@@ -189,6 +189,10 @@ func (f *fakeAPI) write(w http.ResponseWriter, r *http.Request, path, name strin
 		return
 	}
 	u := &unstructured.Unstructured{Object: obj}
+	if live := f.objects[path]; live != nil && !reflect.DeepEqual(live["fixed"], obj["fixed"]) {
+		writeStatus(w, http.StatusUnprocessableEntity, "Invalid", "fixed: Invalid value: "+strings.Repeat("x", 2000)+": field is immutable")
+		return
+	}
 	if strings.HasPrefix(u.GetName(), "bad") {
 		writeStatus(w, http.StatusUnprocessableEntity, "Invalid", u.GetKind()+" "+u.GetName()+" is invalid")
 		return

@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"maps"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -55,6 +56,9 @@ func (a *Applier) applyOnce(ctx context.Context, r *run, t task) error {
 		became, err = a.replace(ctx, r, res, obj)
 	default:
 		became, err = a.applyPlain(ctx, r, res, obj)
+		if apierrors.IsInvalid(err) {
+			became, err = a.recreate(ctx, r, res, obj, err)
+		}
 	}
 	if err != nil {
 		return err
@@ -115,6 +119,39 @@ func (a *Applier) replace(ctx context.Context, r *run, res resource, obj *unstru
 		return unchanged, nil
 	}
 	return configured, err
+}
+
+// annotationSimulated marks an object that stands in for a real one, or belongs to a component that does.
+const annotationSimulated = "idp.dev/simulated"
+
+// recreate makes place for an object that the cluster refuses to turn the live one into. That is right for two kinds of
+// objects of our own: a Job, which is made to run once as it is, and a stand-in, which makes place for what it stands for and
+// the other way round. Everything else keeps the server's refusal.
+func (a *Applier) recreate(ctx context.Context, r *run, res resource, obj *unstructured.Unstructured, refusal error) (outcome, error) {
+	live, err := a.client.metadata(ctx, res, obj.GetNamespace(), obj.GetName())
+	if err != nil || !mayRecreate(live, obj, refusal) {
+		return 0, refusal
+	}
+	if err := a.remove(ctx, res, live, RefOf(obj), r.options.Progress); err != nil {
+		return 0, err
+	}
+	_, _, err = a.client.apply(ctx, res, obj)
+	return configured, err
+}
+
+func mayRecreate(live *metav1.PartialObjectMetadata, obj *unstructured.Unstructured, refusal error) bool {
+	if owner := trackedBy(obj.GetAnnotations()); owner == "" || owner != trackedBy(live.Annotations) {
+		return false
+	}
+	_, was := live.Annotations[annotationSimulated]
+	_, willBe := obj.GetAnnotations()[annotationSimulated]
+	switch obj.GetKind() {
+	case "CustomResourceDefinition", "Namespace", "PersistentVolumeClaim", "PersistentVolume":
+		return false // what they hold would go with them
+	case "Job":
+		return was || willBe || strings.Contains(refusal.Error(), "immutable")
+	}
+	return was || willBe
 }
 
 // remove deletes an object and waits until it is gone.

@@ -143,11 +143,18 @@ func (p *patience) over(err error) bool {
 	return time.Since(p.since) > p.grace
 }
 
-// brief is the server's message without client-go's frame around it.
+// longest is how much of a server's message is worth reading; some quote the whole object.
+const longest = 600
+
+// brief is the server's message without client-go's frame around it, and without its middle where it is very long.
 func brief(err error) string {
+	text := err.Error()
 	var status apierrors.APIStatus
 	if errors.As(err, &status) && status.Status().Reason != metav1.StatusReasonUnknown && status.Status().Message != "" {
-		return status.Status().Message
+		text = status.Status().Message
 	}
-	return err.Error()
+	if runes := []rune(text); len(runes) > longest {
+		return string(runes[:longest/2]) + " … " + string(runes[len(runes)-longest/2:])
+	}
+	return text
 }

@@ -12,10 +12,14 @@ import (
 const variable = "IDP_SETTLED_GOGC"
 
 // Environment returns the variables of a child that starts with little garbage collection, since its start is what the user
-// waits for, and collects at the rate settled (see GOGC) once it runs.
-func Environment(settled int) []string {
-	const starting = 400
-	return []string{"GOGC=" + strconv.Itoa(starting), variable + "=" + strconv.Itoa(settled)}
+// waits for, and collects at the rate settled (see GOGC) once it runs. Above limit, in MiB, it collects whenever it can.
+func Environment(settled, limit int) []string {
+	const starting = 300
+	return []string{
+		"GOGC=" + strconv.Itoa(starting),
+		"GOMEMLIMIT=" + strconv.Itoa(limit) + "MiB",
+		variable + "=" + strconv.Itoa(settled),
+	}
 }
 
 // Settle makes this process give memory back once its start is over. Without the variables of Environment it does nothing.
@@ -24,8 +28,10 @@ func Settle() {
 	if err != nil {
 		return
 	}
-	_ = os.Unsetenv(variable)
-	_ = os.Unsetenv("GOGC") // or helm and git-lfs, if they are Go, would inherit it
+	// Helpers like helm are Go programs too, and must not inherit them.
+	for _, name := range []string{variable, "GOGC", "GOMEMLIMIT"} {
+		_ = os.Unsetenv(name)
+	}
 	SettleAt(settled)
 }
 

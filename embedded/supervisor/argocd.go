@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -49,6 +50,9 @@ func (c *cluster) newArgoCD(ctx context.Context) ([]*child, error) {
 			return nil, err
 		}
 	}
+	if err := c.writePrograms(); err != nil {
+		return nil, err
+	}
 	private := l.Path("run", "repo-server.env.json")
 	if err := c.serveGit(ctx, private); err != nil {
 		return nil, err
@@ -57,23 +61,37 @@ func (c *cluster) newArgoCD(ctx context.Context) ([]*child, error) {
 		name:   repoServer,
 		before: c.waitForArgoCD,
 		args:   c.repoServerArgs,
-		env:    c.env(50, append(c.argoEnv(), c.repoServerEnv(private)...)...),
+		env:    c.env(50, 200, append(c.argoEnv(), c.repoServerEnv(private)...)...),
 		after:  c.repoServerServes,
 	}
 	controller := &child{
 		name:   appController,
 		before: c.waitForArgoCD,
 		args:   c.appControllerArgs,
-		env:    c.env(50, append(c.argoEnv(), "KUBECONFIG="+c.keys.kubeconfigFile(appController))...),
+		env:    c.env(50, 200, append(c.argoEnv(), "KUBECONFIG="+c.keys.kubeconfigFile(appController))...),
 	}
 	sets := &child{
 		name:   applicationSet,
 		before: c.waitForArgoCD,
 		args:   c.applicationSetArgs,
-		env:    c.env(50, append(c.argoEnv(), "KUBECONFIG="+c.keys.kubeconfigFile(applicationSet))...),
+		env:    c.env(50, 200, append(c.argoEnv(), "KUBECONFIG="+c.keys.kubeconfigFile(applicationSet))...),
 	}
 	go c.watchForArgoCD(ctx)
 	return []*child{repo, controller, sets}, nil
+}
+
+// writePrograms puts the scripts that Argo CD's container image has beside its programs into the cluster's folder.
+func (c *cluster) writePrograms() error {
+	bin := c.s.layout.Path("bin")
+	if err := os.MkdirAll(bin, 0o700); err != nil {
+		return err
+	}
+	const verify = "git-verify-wrapper.sh"
+	text, err := configFiles.ReadFile("bin/" + verify)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(bin, verify), text, 0o700)
 }
 
 // serveGit serves the cluster's repository and writes how to reach it, password included, to the file private.
@@ -259,7 +277,7 @@ func (c *cluster) repoServerEnv(private string) []string {
 	return []string{
 		state.PrivateEnvironment(private),
 		// helm lies beside this program, before any that the user may have installed.
-		"PATH=" + filepath.Dir(c.s.runner.program) + string(os.PathListSeparator) + os.Getenv("PATH"),
+		"PATH=" + strings.Join([]string{l.Path("bin"), filepath.Dir(c.s.runner.program), os.Getenv("PATH")}, string(os.PathListSeparator)),
 		"ARGOCD_ASK_PASS_SOCK=" + l.Path("run", "ask-pass.sock"),
 		"HELM_CACHE_HOME=" + l.Path("tmp", "helm"),
 		"HELM_CONFIG_HOME=" + l.Path("tmp", "helm"),

@@ -13,7 +13,7 @@ import (
 	"github.com/idp-blueprint/idp/embedded/state"
 )
 
-//go:embed config
+//go:embed config bin
 var configFiles embed.FS
 
 // The programs that the supervisor runs, by the name they are dispatched on.
@@ -66,7 +66,7 @@ func (s *supervisor) newCluster(ctx context.Context, keys *keyring) ([][]*child,
 	database := &child{
 		name:  etcd,
 		args:  c.etcdArgs,
-		env:   c.env(50),
+		env:   c.env(50, 150),
 		after: c.etcdServes,
 	}
 	c.apiserver = &child{
@@ -76,12 +76,12 @@ func (s *supervisor) newCluster(ctx context.Context, keys *keyring) ([][]*child,
 			return database.up.Wait(ctx)
 		},
 		args:  c.apiServerArgs,
-		env:   c.env(75),
+		env:   c.env(40, 500),
 		after: c.apiServerServes,
 	}
 	c.clients = []*child{
-		{name: controllerManager, args: c.controllerManagerArgs, env: c.env(50)},
-		{name: scheduler, args: c.schedulerArgs, env: c.env(50)},
+		{name: controllerManager, args: c.controllerManagerArgs, env: c.env(50, 150)},
+		{name: scheduler, args: c.schedulerArgs, env: c.env(50, 150)},
 		c.newSimulator(),
 	}
 	for _, client := range c.clients {
@@ -209,15 +209,15 @@ func (c *cluster) schedulerArgs() ([]string, error) {
 }
 
 // env is the environment of a child: nothing of the user's but the way to programs, to certificates and to proxies.
-// gogc, for the time after the start, trades processor time for memory.
-func (c *cluster) env(gogc int, more ...string) func() []string {
+// gogc, for the time after the start, trades processor time for memory; limit is in MiB.
+func (c *cluster) env(gogc, limit int, more ...string) func() []string {
 	return func() []string {
 		l := c.s.layout
 		env := []string{
 			"HOME=" + l.Path("home"),
 			"TMPDIR=" + l.Path("tmp"),
 		}
-		env = append(env, memory.Environment(gogc)...)
+		env = append(env, memory.Environment(gogc, limit)...)
 		for _, name := range []string{"PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "GOCOVERDIR"} {
 			if value, ok := os.LookupEnv(name); ok {
 				env = append(env, name+"="+value)

@@ -51,7 +51,7 @@ func Main(ctx context.Context, args []string) error {
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	memory.SettleAt(100)
+	memory.SettleAt(50)
 	line, err := lifeline.New()
 	if err != nil {
 		return err

@@ -186,6 +186,7 @@ func clientConfig(kubeconfig string) (*rest.Config, error) {
 	}
 	cfg.QPS = -1
 	cfg.UserAgent = fieldManager
+	cfg.WarningHandler = rest.NoWarnings{} // they would be our own webhooks'
 	return cfg, nil
 }
 

@@ -61,20 +61,26 @@ func (c *cluster) newArgoCD(ctx context.Context) ([]*child, error) {
 		name:   repoServer,
 		before: c.waitForArgoCD,
 		args:   c.repoServerArgs,
-		env:    c.env(50, 200, append(c.argoEnv(), c.repoServerEnv(private)...)...),
+		env:    c.env(50, 500, append(c.argoEnv(), c.repoServerEnv(private)...)...),
 		after:  c.repoServerServes,
 	}
 	controller := &child{
 		name:   appController,
 		before: c.waitForArgoCD,
 		args:   c.appControllerArgs,
-		env:    c.env(50, 200, append(c.argoEnv(), "KUBECONFIG="+c.keys.kubeconfigFile(appController))...),
+		env:    c.env(50, 500, append(c.argoEnv(), "KUBECONFIG="+c.keys.kubeconfigFile(appController))...),
 	}
 	sets := &child{
 		name:   applicationSet,
 		before: c.waitForArgoCD,
 		args:   c.applicationSetArgs,
-		env:    c.env(50, 200, append(c.argoEnv(), "KUBECONFIG="+c.keys.kubeconfigFile(applicationSet))...),
+		env:    c.env(50, 500, append(c.argoEnv(), "KUBECONFIG="+c.keys.kubeconfigFile(applicationSet))...),
+	}
+	// Before any of them starts: each tells another where it will listen.
+	for _, name := range []string{portRepoServer, portRepoMetrics, portControllerMetrics, portWebhook} {
+		if _, _, err := c.s.port(name); err != nil {
+			return nil, err
+		}
 	}
 	go c.watchForArgoCD(ctx)
 	return []*child{repo, controller, sets}, nil

@@ -66,7 +66,7 @@ func (s *supervisor) newCluster(ctx context.Context, keys *keyring) ([][]*child,
 	database := &child{
 		name:  etcd,
 		args:  c.etcdArgs,
-		env:   c.env(50, 150),
+		env:   c.env(50, 400),
 		after: c.etcdServes,
 	}
 	c.apiserver = &child{
@@ -76,12 +76,12 @@ func (s *supervisor) newCluster(ctx context.Context, keys *keyring) ([][]*child,
 			return database.up.Wait(ctx)
 		},
 		args:  c.apiServerArgs,
-		env:   c.env(40, 500),
+		env:   c.env(50, 1200),
 		after: c.apiServerServes,
 	}
 	c.clients = []*child{
-		{name: controllerManager, args: c.controllerManagerArgs, env: c.env(50, 150)},
-		{name: scheduler, args: c.schedulerArgs, env: c.env(50, 150)},
+		{name: controllerManager, args: c.controllerManagerArgs, env: c.env(50, 400)},
+		{name: scheduler, args: c.schedulerArgs, env: c.env(50, 400)},
 		c.newSimulator(),
 	}
 	for _, client := range c.clients {
@@ -174,7 +174,6 @@ func (c *cluster) apiServerArgs() ([]string, error) {
 		"--default-unreachable-toleration-seconds=30",
 		// Few clients, all of them ours: fairness among them would only cost memory and writes at the start.
 		"--enable-priority-and-fairness=false",
-		"--profiling=false",
 		"--egress-selector-config-file=" + l.Path("config", "egress.yaml"),
 	}, nil
 }

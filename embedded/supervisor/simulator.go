@@ -25,7 +25,7 @@ func (c *cluster) newSimulator() *child {
 				"--status-socket=" + simulatorSocket(l),
 			}, nil
 		},
-		env: c.env(50, 150),
+		env: c.env(50, 400),
 		after: func(ctx context.Context) error {
 			return until(ctx, func(ctx context.Context) error {
 				status, err := simulatorStatus(ctx, l)

@@ -42,7 +42,8 @@ func (p *Provider) Close() error {
 	return err
 }
 
-// Up builds the program if need be, starts the cluster or attaches to it, and waits until it is ready.
+// Up builds the program if need be, starts the cluster or attaches to it, and waits until it is ready. Where it fails it gives
+// the lock back.
 func (p *Provider) Up(ctx context.Context, emit func(cluster.Progress)) (*cluster.Access, error) {
 	if err := p.spec.validate(); err != nil {
 		return nil, err
@@ -50,6 +51,14 @@ func (p *Provider) Up(ctx context.Context, emit func(cluster.Progress)) (*cluste
 	if err := p.acquire(); err != nil {
 		return nil, err
 	}
+	access, err := p.up(ctx, emit)
+	if err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return access, nil
+}
+
+func (p *Provider) up(ctx context.Context, emit func(cluster.Progress)) (*cluster.Access, error) {
 	if err := p.checkFolder(); err != nil {
 		return nil, err
 	}

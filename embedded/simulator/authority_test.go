@@ -62,6 +62,7 @@ func TestLeaf(t *testing.T) {
 			require.NoError(t, err)
 			_, err = cert.Verify(x509.VerifyOptions{DNSName: host, Roots: roots, CurrentTime: time.Now()})
 			require.NoError(t, err)
+			require.LessOrEqual(t, len(cert.Subject.CommonName), 64, "X.509's bound on a common name")
 			again, err := ca.Leaf(host)
 			require.NoError(t, err)
 			require.Same(t, leaf, again)

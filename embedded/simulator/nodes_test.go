@@ -49,7 +49,7 @@ func TestSyncNodes(t *testing.T) {
 	client := fake.NewClientset(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "somebody-elses"}})
 	lifeboat := corev1.Taint{Key: "node-role.kubernetes.io/control-plane", Effect: corev1.TaintEffectNoSchedule}
 	specs := []NodeSpec{
-		{Name: "control-plane-0", Pool: "control-plane", CPU: "2", Memory: "4Gi", Taints: []corev1.Taint{lifeboat}, Labels: map[string]string{"zone": "a"}},
+		{Name: "control-plane-0", Pool: "control-plane", CPU: "2", Memory: "4Gi", Taints: []corev1.Taint{lifeboat}, Labels: map[string]string{"zone": "a", "old": "1"}},
 		{Name: "infra-0", Pool: "infra", CPU: "2", Memory: "4Gi"},
 	}
 	get := func(name string) *corev1.Node {
@@ -62,7 +62,7 @@ func TestSyncNodes(t *testing.T) {
 	node := get("control-plane-0")
 	require.Equal(t, "kubelet", node.Annotations[Annotation])
 	require.Equal(t, map[string]string{
-		NodeLabel: "simulated", poolLabel: "control-plane", "zone": "a", corev1.LabelHostname: "control-plane-0",
+		NodeLabel: "simulated", poolLabel: "control-plane", "zone": "a", "old": "1", corev1.LabelHostname: "control-plane-0",
 		corev1.LabelOSStable: "linux", corev1.LabelArchStable: node.Status.NodeInfo.Architecture,
 	}, node.Labels)
 	require.Equal(t, "v1.37.2", node.Status.NodeInfo.KubeletVersion)
@@ -85,6 +85,7 @@ func TestSyncNodes(t *testing.T) {
 	node = get("control-plane-0")
 	require.Equal(t, []corev1.Taint{lost, dedicated}, node.Spec.Taints)
 	require.NotContains(t, node.Labels, NodeLabel)
+	require.NotContains(t, node.Labels, "old")
 	require.Equal(t, "hand", node.Labels["by"])
 	require.Equal(t, "b", node.Labels["zone"])
 	require.Equal(t, "4", node.Status.Capacity.Cpu().String())

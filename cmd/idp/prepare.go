@@ -136,7 +136,7 @@ func renderLayers(ctx context.Context, p *platform.Platform, staged, cache strin
 		for _, name := range s.Layer.Needs {
 			needs = append(needs, keys[name])
 		}
-		s.Key = platform.Key(bootstrap.Schema, render.Bytes(s.Objects), s.Layer.Gates, needs)
+		s.Key = platform.Key(bootstrap.Schema, render.JSON(s.Objects), s.Layer.Gates, needs)
 		keys[s.Layer.Name] = s.Key
 	}
 	return steps, nil

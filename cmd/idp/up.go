@@ -107,7 +107,12 @@ func climb(ctx context.Context, s streams, o *options, show func(ui.Event)) (*re
 			show(event(ui.PhaseNote, "snapshot", ui.StateFailed, "not kept: "+err.Error(), 0))
 		}
 	}
-	return newReport(ctx, access, provider, prep, outcomes, apps, time.Since(started))
+	took := time.Since(started)
+	// What is simulated shows only as the platform comes up.
+	if access, err = provider.Access(ctx); err != nil {
+		return nil, err
+	}
+	return newReport(ctx, access, provider, prep, outcomes, apps, took)
 }
 
 func startCluster(ctx context.Context, provider cluster.Provider, show func(ui.Event)) (*cluster.Access, error) {

@@ -219,7 +219,26 @@ func hint(place, name string, known *keys) string {
 	if deeper := places(name, place, known, maxHintDepth); len(deeper) > 0 {
 		return fmt.Sprintf("did you mean %q?", deeper[0])
 	}
+	if alike := sameBeginning(name, names); alike != "" {
+		return fmt.Sprintf("did you mean %q?", join(place, alike))
+	}
 	return fmt.Sprintf("known here: %s", strings.Join(names, ", "))
+}
+
+// sameBeginning is the known name that shares most of its beginning with name, two thirds of name at least: other charts say replicas
+// where this one says replicaCount.
+func sameBeginning(name string, names []string) string {
+	best, most := "", len(name)*2/3
+	for _, known := range names {
+		n := 0
+		for n < min(len(name), len(known)) && name[n] == known[n] {
+			n++
+		}
+		if n > most {
+			best, most = known, n
+		}
+	}
+	return best
 }
 
 // maxHintDepth bounds the search for a key at the wrong depth, the most frequent mistake.

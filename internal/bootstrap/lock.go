@@ -16,10 +16,13 @@ import (
 
 const (
 	leaseName = "idp-up"
-	// leaseDuration is how long a lock lives without a sign of its holder.
-	leaseDuration = 15 * time.Second
+	// leaseDuration is how long a lock lives without a sign of its holder, where the holder can't be seen from here.
+	leaseDuration = 30 * time.Second
 	renewEvery    = 5 * time.Second
 	lookEvery     = time.Second
+	// renewWithin is how long the holder goes on without a renewal: less than leaseDuration by one round of waiting and one
+	// request that hangs, so that it has stopped before somebody else may start.
+	renewWithin = leaseDuration - 2*renewEvery
 )
 
 const (
@@ -208,7 +211,7 @@ func (c *ConfigMaps) renew(ctx context.Context, lost context.CancelCauseFunc, le
 			*lease = *renewed
 		case ctx.Err() != nil:
 			return
-		case errors.Is(err, errTaken) || apierrors.IsNotFound(err) || time.Since(last) > leaseDuration-renewEvery:
+		case errors.Is(err, errTaken) || apierrors.IsNotFound(err) || time.Since(last) >= renewWithin:
 			lost(fmt.Errorf("%w: %w", errLost, err))
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -143,17 +144,18 @@ func TestLockThatIsLostEndsTheRun(t *testing.T) {
 func TestLockOutlivesABrokenConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		set := kubernetes()
+		var broken atomic.Bool
+		set.PrependReactor("update", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
+			return broken.Load(), nil, errors.New("connection refused")
+		})
 		held, release, err := recordsAs(set, elsewhere(1)).Lock(t.Context(), quiet)
 		require.NoError(t, err)
-		broken := true
-		set.PrependReactor("update", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
-			return broken, nil, errors.New("connection refused")
-		})
+		broken.Store(true)
 		time.Sleep(renewEvery + time.Second)
-		broken = false
+		broken.Store(false)
 		time.Sleep(time.Minute)
 		require.NoError(t, held.Err())
-		broken = true
+		broken.Store(true)
 		cut := time.Now()
 		<-held.Done()
 		require.ErrorIs(t, context.Cause(held), errLost)

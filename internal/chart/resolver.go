@@ -1,7 +1,6 @@
 package chart
 
 import (
-	"cmp"
 	"context"
 	"net/http"
 	"os"
@@ -90,7 +89,7 @@ func (r *Resolver) Vendor(ctx context.Context, root string, c platform.Component
 
 func lessReal(a, b Source) Source {
 	rank := map[Source]int{FromCache: 0, FromUpstream: 1, FromInventory: 2}
-	if cmp.Compare(rank[b], rank[a]) > 0 {
+	if rank[b] > rank[a] {
 		return b
 	}
 	return a

@@ -14,7 +14,7 @@ const variable = "IDP_SETTLED_GOGC"
 // Environment returns the variables of a child that starts with little garbage collection, since its start is what the user
 // waits for, and collects at the rate settled (see GOGC) once it runs. Above limit, in MiB, it collects whenever it can.
 func Environment(settled, limit int) []string {
-	const starting = 150
+	const starting = 80
 	return []string{
 		"GOGC=" + strconv.Itoa(starting),
 		"GOMEMLIMIT=" + strconv.Itoa(limit) + "MiB",

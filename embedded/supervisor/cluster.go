@@ -76,7 +76,7 @@ func (s *supervisor) newCluster(ctx context.Context, keys *keyring) ([][]*child,
 			return database.up.Wait(ctx)
 		},
 		args:  c.apiServerArgs,
-		env:   c.env(50, 1200),
+		env:   c.env(30, 700),
 		after: c.apiServerServes,
 	}
 	c.clients = []*child{
@@ -172,6 +172,8 @@ func (c *cluster) apiServerArgs() ([]string, error) {
 		// A lost node's pods move after half a minute instead of five.
 		"--default-not-ready-toleration-seconds=30",
 		"--default-unreachable-toleration-seconds=30",
+		// Definitions are megabytes each and change often while the platform comes up; the cache would keep all versions.
+		"--watch-cache-sizes=customresourcedefinitions.apiextensions.k8s.io#0",
 		// Few clients, all of them ours: fairness among them would only cost memory and writes at the start.
 		"--enable-priority-and-fairness=false",
 		"--egress-selector-config-file=" + l.Path("config", "egress.yaml"),

@@ -167,7 +167,11 @@ func (b *builder) build(ctx context.Context, m module, dir string, emit func(clu
 			return false
 		}
 		done++
-		emit(cluster.Progress{Message: message, Done: min(done, total), Total: total})
+		if done >= total {
+			emit(cluster.Progress{Message: "building the control plane: linking", Done: total, Total: total})
+			return true
+		}
+		emit(cluster.Progress{Message: message, Done: done, Total: total})
 		return true
 	})
 	if err != nil {

@@ -11,6 +11,9 @@ import (
 
 const variable = "IDP_SETTLED_GOGC"
 
+// releaseEvery is how often the program's pages are unmapped; mapping the used ones again takes milliseconds.
+const releaseEvery = 8 * time.Second
+
 // Environment returns the variables of a child that starts with little garbage collection, since its start is what the user
 // waits for, and collects at the rate settled (see GOGC) once it runs. Above limit, in MiB, it collects whenever it can.
 func Environment(settled, limit int) []string {
@@ -38,11 +41,15 @@ func Settle() {
 // SettleAt does the same for a process that nobody gave the variables; settled is its GOGC from then on.
 func SettleAt(settled int) {
 	go func() {
-		// The first time is after the usual start; later ones catch what a slow start or a full synchronisation has touched.
-		for wait := 8 * time.Second; ; wait = min(2*wait, 4*time.Minute) {
-			time.Sleep(wait)
-			debug.SetGCPercent(settled)
-			debug.FreeOSMemory()
+		collectAt := 8 * time.Second
+		for age := releaseEvery; ; age += releaseEvery {
+			time.Sleep(releaseEvery)
+			if age >= collectAt {
+				// The first time is after the usual start; later ones catch what a full synchronisation has left.
+				debug.SetGCPercent(settled)
+				debug.FreeOSMemory()
+				collectAt = min(2*age, age+4*time.Minute)
+			}
 			releaseProgram()
 		}
 	}()

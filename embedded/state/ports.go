@@ -4,6 +4,12 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"time"
+)
+
+const (
+	endingTries = 20
+	endingWait  = 50 * time.Millisecond
 )
 
 // Loopback is the only address anything listens on.
@@ -34,7 +40,18 @@ func (p Ports) Address(name string) string {
 	return net.JoinHostPort(Loopback, strconv.Itoa(p[name]))
 }
 
+// free says whether nobody listens on the port. It gives a process that is just ending, threads and all, a moment.
 func free(port int) bool {
+	for range endingTries {
+		if unused(port) {
+			return true
+		}
+		time.Sleep(endingWait)
+	}
+	return false
+}
+
+func unused(port int) bool {
 	l, err := net.Listen("tcp", net.JoinHostPort(Loopback, strconv.Itoa(port)))
 	if err != nil {
 		return false

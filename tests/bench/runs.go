@@ -86,7 +86,11 @@ func (b *bencher) build(ctx context.Context) error {
 			return err
 		}
 	}
-	b.env = []string{"XDG_STATE_HOME=" + b.state, "XDG_CACHE_HOME=" + b.cache}
+	gocache, err := output(ctx, b.root, nil, "go", "env", "GOCACHE") // it would move along with XDG_CACHE_HOME
+	if err != nil {
+		return err
+	}
+	b.env = []string{"GOCACHE=" + strings.TrimSpace(gocache), "XDG_STATE_HOME=" + b.state, "XDG_CACHE_HOME=" + b.cache}
 	return b.blankCheckout()
 }
 

@@ -63,12 +63,15 @@ func newIDP(t *testing.T, platform string) *idp {
 	require.NoError(t, os.MkdirAll(tool.cache, 0o755))
 	require.NoError(t, os.Symlink(programs, filepath.Join(tool.cache, "embedded")))
 	copyPlatform(t, root, platform, tool.checkout)
-	tool.env = append(os.Environ(), "XDG_STATE_HOME="+filepath.Dir(tool.state), "XDG_CACHE_HOME="+filepath.Dir(tool.cache))
+	// Go's own cache would move along with XDG_CACHE_HOME.
+	gocache, err := exec.Command("go", "env", "GOCACHE").Output()
+	require.NoError(t, err)
+	tool.env = append(os.Environ(), "GOCACHE="+strings.TrimSpace(string(gocache)), "XDG_STATE_HOME="+filepath.Dir(tool.state), "XDG_CACHE_HOME="+filepath.Dir(tool.cache))
 	t.Cleanup(func() { tool.downAll(t) })
 	return tool
 }
 
-// buildControlPlane makes sure that the embedded program is built and returns the folder that keeps it.
+// buildControlPlane makes sure that the embedded program is built and returns the cache's folder of built programs.
 func buildControlPlane(t *testing.T, bin, root string) string {
 	t.Helper()
 	out, err := exec.Command(bin, "build", "--source", root, "--check").Output()
@@ -82,7 +85,7 @@ func buildControlPlane(t *testing.T, bin, root string) string {
 		out, err = cmd.Output()
 		require.NoError(t, err)
 	}
-	return filepath.Dir(strings.TrimSpace(string(out)))
+	return filepath.Dir(filepath.Dir(strings.TrimSpace(string(out))))
 }
 
 func copyPlatform(t *testing.T, root, platform, dest string) {

@@ -82,7 +82,6 @@ func (c *cluster) newArgoCD(ctx context.Context) ([]*child, error) {
 			return nil, err
 		}
 	}
-	go c.watchForArgoCD(ctx)
 	return []*child{repo, controller, sets}, nil
 }
 
@@ -137,6 +136,12 @@ func (c *cluster) waitForArgoCD(ctx context.Context, waiting func(string)) error
 
 // watchForArgoCD opens the gate once everything that Argo CD's processes read is there.
 func (c *cluster) watchForArgoCD(ctx context.Context) {
+	// The cluster is what the user waits for first; Argo CD's start would take the processors from it.
+	for _, client := range c.clients {
+		if essential(client.name) && client.up.Wait(ctx) != nil {
+			return
+		}
+	}
 	for ctx.Err() == nil {
 		if c.apiserver.up.Wait(ctx) != nil {
 			return

@@ -94,6 +94,7 @@ func (s *supervisor) newCluster(ctx context.Context, keys *keyring) ([][]*child,
 		return nil, err
 	}
 	c.clients = append(c.clients, platform...)
+	go c.watchForArgoCD(ctx)
 	return [][]*child{{database}, {c.apiserver}, c.clients}, nil
 }
 

@@ -12,7 +12,7 @@ import (
 
 // serveControl answers idp on the control socket. Who may open the socket may do everything: it lies in a folder of the user.
 //
-//	GET  /status               Status
+//	GET  /status               Status; with ?usage=1 the processes' memory too
 //	POST /snapshot             take a snapshot, see snapshotRequest; answers when the data is taken
 //	POST /restart  {"name"}    end one process; it is started again and reads its files anew
 //	POST /stop                 stop everything
@@ -26,7 +26,9 @@ func (s *supervisor) serveControl() (stop func(), err error) {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.status(), nil) })
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, s.status(r.URL.Query().Has("usage")), nil)
+	})
 	mux.HandleFunc("POST /snapshot", func(w http.ResponseWriter, r *http.Request) {
 		var request snapshotRequest
 		err := json.NewDecoder(r.Body).Decode(&request)

@@ -202,8 +202,8 @@ func (s *supervisor) record() {
 	}
 }
 
-// status is the whole picture.
-func (s *supervisor) status() Status {
+// status is the whole picture. Measuring memory takes the kernel a while, so it is only done where usage is asked for.
+func (s *supervisor) status(usage bool) Status {
 	s.mu.Lock()
 	st := Status{
 		Schema:     state.Schema,
@@ -224,13 +224,17 @@ func (s *supervisor) status() Status {
 	s.mu.Unlock()
 
 	self := ChildStatus{Name: "supervise", PID: os.Getpid(), State: "running"}
-	self.measure()
+	if usage {
+		self.measure()
+	}
 	st.Processes = append(st.Processes, self)
 	children := s.all()
 	st.Ready = len(children) > 0
 	for _, c := range children {
 		cs := c.status()
-		cs.measure()
+		if usage {
+			cs.measure()
+		}
 		st.Processes = append(st.Processes, cs)
 		if !essential(c.name) {
 			continue

@@ -49,6 +49,13 @@ func (c control) status(ctx context.Context) (status, error) {
 	return s, err
 }
 
+// usage is status with the processes' memory, which takes longer.
+func (c control) usage(ctx context.Context) (status, error) {
+	var s status
+	err := c.call(ctx, http.MethodGet, "/status?usage=1", nil, &s)
+	return s, err
+}
+
 func (c control) restart(ctx context.Context, name string) error {
 	return c.call(ctx, http.MethodPost, "/restart", map[string]string{"name": name}, nil)
 }

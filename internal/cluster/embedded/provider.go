@@ -297,7 +297,7 @@ func (p *Provider) Endpoints(ctx context.Context) (map[string]string, error) {
 
 // Usage is the resident memory of the cluster's processes, in bytes, by process. What processes share is divided among them.
 func (p *Provider) Usage(ctx context.Context) (map[string]int64, error) {
-	st, err := p.control().status(ctx)
+	st, err := p.control().usage(ctx)
 	if err != nil {
 		return nil, err
 	}

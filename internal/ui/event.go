@@ -49,6 +49,9 @@ func (e Event) Settled() bool {
 	return false
 }
 
+// key is what later events of the same thing have in common.
+func (e Event) key() string { return e.Phase + "\x00" + e.Group + "\x00" + e.Name }
+
 // View shows events. Show may be called from several goroutines; Close leaves the output in a state that other text can follow.
 type View interface {
 	Show(Event)

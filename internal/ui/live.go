@@ -41,7 +41,7 @@ func NewLive(w io.Writer, size func() (width, height int)) *Live {
 func (l *Live) Show(e Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	key := e.Phase + "\x00" + e.Group + "\x00" + e.Name
+	key := e.key()
 	known, ok := l.byKey[key]
 	if !ok {
 		known = &row{since: e.Time}

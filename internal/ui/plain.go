@@ -26,7 +26,7 @@ func NewPlain(w io.Writer) *Plain {
 func (p *Plain) Show(e Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key := e.Phase + "\x00" + e.Group + "\x00" + e.Name
+	key := e.key()
 	before, known := p.last[key]
 	if known && !p.worthALine(before, e) {
 		return

@@ -50,6 +50,7 @@ func TestJSONWritesALineAnEvent(t *testing.T) {
 	var out bytes.Buffer
 	view := NewJSON(&out)
 	view.Show(at(1, Event{Phase: PhaseLayer, Name: "net", State: StateCached}))
+	view.Show(at(2, Event{Phase: PhaseLayer, Name: "net", State: StateCached})) // no news
 	view.Close()
 	var got Event
 	require.NoError(t, json.Unmarshal(out.Bytes(), &got))

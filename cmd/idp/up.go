@@ -49,9 +49,6 @@ func up(ctx context.Context, s streams, o *options) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	if o.cluster == "existing" && o.gitURL == "" {
-		return usagef("--cluster existing needs --git-url: Argo CD there can't reach this checkout")
-	}
 	view := newView(s, o)
 	report, err := climb(ctx, s, o, view.Show)
 	view.Close()
@@ -69,6 +66,9 @@ func climb(ctx context.Context, s streams, o *options, show func(ui.Event)) (*re
 		return nil, err
 	}
 	defer prep.close()
+	if _, handsOver := prep.handOver(); handsOver && o.cluster == "existing" && o.gitURL == "" && prep.platform.Config.Git.URL == "" {
+		return nil, usagef("--cluster existing needs --git-url, or global.platform.git.url in platform.yaml: Argo CD there can't reach this checkout")
+	}
 
 	source, err := sealed(ctx, o, prep)
 	if err != nil {

@@ -11,13 +11,16 @@ import (
 
 const variable = "IDP_SETTLED_GOGC"
 
+// startLasts is the time from which on a process counts as started, on a slow machine too.
+const startLasts = 30 * time.Second
+
 // releaseEvery is how often the program's pages are unmapped; mapping the used ones again takes milliseconds.
 const releaseEvery = 8 * time.Second
 
 // Environment returns the variables of a child that starts with little garbage collection, since its start is what the user
 // waits for, and collects at the rate settled (see GOGC) once it runs. Above limit, in MiB, it collects whenever it can.
 func Environment(settled, limit int) []string {
-	const starting = 80
+	const starting = 200
 	return []string{
 		"GOGC=" + strconv.Itoa(starting),
 		"GOMEMLIMIT=" + strconv.Itoa(limit) + "MiB",
@@ -41,16 +44,17 @@ func Settle() {
 // SettleAt does the same for a process that nobody gave the variables; settled is its GOGC from then on.
 func SettleAt(settled int) {
 	go func() {
-		collectAt := 8 * time.Second
-		for age := releaseEvery; ; age += releaseEvery {
-			time.Sleep(releaseEvery)
+		time.Sleep(startLasts)
+		collectAt := startLasts
+		for age := startLasts; ; age += releaseEvery {
 			if age >= collectAt {
-				// The first time is after the usual start; later ones catch what a full synchronisation has left.
+				// Once after the start; later for what a full synchronisation has left.
 				debug.SetGCPercent(settled)
 				debug.FreeOSMemory()
 				collectAt = min(2*age, age+4*time.Minute)
 			}
 			releaseProgram()
+			time.Sleep(releaseEvery)
 		}
 	}()
 }

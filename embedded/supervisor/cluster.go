@@ -76,7 +76,7 @@ func (s *supervisor) newCluster(ctx context.Context, keys *keyring) ([][]*child,
 			return database.up.Wait(ctx)
 		},
 		args:  c.apiServerArgs,
-		env:   c.env(30, 700),
+		env:   c.env(40, 900),
 		after: c.apiServerServes,
 	}
 	c.clients = []*child{

@@ -179,6 +179,10 @@ func (r *report) text(w io.Writer, o *options) {
 			row("%s\t%s\t%d\t%d\t%.1f", l.Name, l.State, l.Objects, l.Changed, l.Seconds)
 		}
 	})
+	if len(r.Applications) == 0 {
+		r.next(w, o)
+		return
+	}
 	table(w, "\nAPPLICATION\tSTACK\tSYNC\tHEALTH\tCHARTS\t", func(row func(string, ...any)) {
 		for _, a := range r.Applications {
 			row("%s\t%s\t%s\t%s\t%s\t%s", a.Name, a.Stack, a.Sync, a.Health, chartWords(a.Chart), a.Message)
@@ -196,19 +200,22 @@ func (r *report) text(w io.Writer, o *options) {
 
 // next says what to type now.
 func (r *report) next(w io.Writer, o *options) {
-	name := ""
-	if o.name != "idp" {
-		name = " --name " + o.name
+	flags := ""
+	if o.cluster == "existing" {
+		flags = " --cluster existing --context " + o.context
+	} else if o.name != "idp" {
+		flags = " --name " + o.name
 	}
 	fmt.Fprintln(w, "\nNext:")
 	if r.kubeconfig != "" {
 		fmt.Fprintf(w, "  export KUBECONFIG=%s\n", r.kubeconfig)
 	}
-	fmt.Fprintf(w, "  kubectl get applications -A          # what Argo CD reconciles\n")
-	fmt.Fprintf(w, "  idp up%s                            # after an edit in IT/, K8s/ or Policies/: publish it and wait\n", name)
-	fmt.Fprintf(w, "  idp status%s\n", name)
+	row := func(command, why string) { fmt.Fprintf(w, "  %-40s # %s\n", command, why) }
+	row("kubectl get applications -A", "what Argo CD reconciles")
+	row("idp up"+flags, "after an edit in IT/, K8s/ or Policies/: bring it to the cluster and wait")
+	row("idp status"+flags, "nodes, layers, Applications")
 	if o.cluster == "embedded" {
-		fmt.Fprintf(w, "  idp down%s                          # remove the cluster and all of its files\n", name)
+		row("idp down"+flags, "remove the cluster and all of its files")
 	}
 }
 

@@ -213,8 +213,11 @@ func (p *prepared) handOver() (platform.Component, bool) {
 	return platform.Component{}, false
 }
 
-// applications are the names of the Applications that Argo CD must end up with.
+// applications are the names of the Applications that Argo CD must end up with; none where no layer hands over to it.
 func (p *prepared) applications() []string {
+	if _, handsOver := p.handOver(); !handsOver {
+		return nil
+	}
 	var names []string
 	for _, c := range p.platform.Components() {
 		names = append(names, c.App)

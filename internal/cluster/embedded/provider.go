@@ -27,10 +27,15 @@ type Provider struct {
 	spec    Spec
 	program program
 	lock    *lock
+	before  func(ctx context.Context) error
 }
 
 // New returns the provider of the cluster that spec describes.
 func New(spec Spec) *Provider { return &Provider{spec: spec} }
+
+// BeforeStart makes Up call f when the cluster is this process's alone and before its processes run: what they read, like the
+// repository in GitDir, can be put there in time.
+func (p *Provider) BeforeStart(f func(ctx context.Context) error) { p.before = f }
 
 // Close gives the cluster's lock back.
 func (p *Provider) Close() error {
@@ -68,6 +73,11 @@ func (p *Provider) up(ctx context.Context, emit func(cluster.Progress)) (*cluste
 	}
 	if err := p.spec.checkVersion(p.program.kubernetes); err != nil {
 		return nil, err
+	}
+	if p.before != nil {
+		if err := p.before(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if err := p.start(ctx, emit); err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -29,11 +30,16 @@ func annotateAll(ctx context.Context, objects dynamic.ResourceInterface, patch s
 	if err != nil {
 		return fmt.Errorf("asking Argo CD for a refresh: %w", err)
 	}
+	// Side by side: on a cluster that has just started each kind's first write takes seconds.
+	group, ctx := errgroup.WithContext(ctx)
 	for _, item := range list.Items {
-		_, err := objects.Patch(ctx, item.GetName(), types.MergePatchType, []byte(patch), metav1.PatchOptions{})
-		if err != nil && !apierrors.IsNotFound(err) { // gone meanwhile: nothing to refresh
-			return fmt.Errorf("asking Argo CD to refresh %s: %w", item.GetName(), err)
-		}
+		group.Go(func() error {
+			_, err := objects.Patch(ctx, item.GetName(), types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+			if err != nil && !apierrors.IsNotFound(err) { // gone meanwhile: nothing to refresh
+				return fmt.Errorf("asking Argo CD to refresh %s: %w", item.GetName(), err)
+			}
+			return nil
+		})
 	}
-	return nil
+	return group.Wait()
 }

@@ -55,7 +55,7 @@ func newInstall(r Request) (*action.Install, error) {
 	if r.KubeVersion != "" {
 		version, err := chartutil.ParseKubeVersion(r.KubeVersion)
 		if err != nil {
-			return nil, fmt.Errorf("Kubernetes version %q: %w", r.KubeVersion, err)
+			return nil, fmt.Errorf("version of Kubernetes %q: %w", r.KubeVersion, err)
 		}
 		install.KubeVersion = version
 	}

@@ -185,14 +185,6 @@ type status struct {
 	Ready        bool
 }
 
-func (s status) layers() map[string]string {
-	states := map[string]string{}
-	for _, l := range s.Layers {
-		states[l.Name] = l.State
-	}
-	return states
-}
-
 // client talks to a running cluster as its administrator, under a user agent of its own.
 func (i *idp) client(t *testing.T, name string) (kubernetes.Interface, dynamic.Interface) {
 	t.Helper()

@@ -16,7 +16,7 @@ import (
 // TestKilledAtAnyMoment ends `up` and everything that it started with SIGKILL, or up alone with SIGINT, at a random moment, and runs it again.
 // IDP_E2E_KILLS sets how often; each round starts from nothing, without snapshots.
 func TestKilledAtAnyMoment(t *testing.T) {
-	rounds := 2
+	rounds := 1
 	if n, err := strconv.Atoi(os.Getenv("IDP_E2E_KILLS")); err == nil {
 		rounds = n
 	}

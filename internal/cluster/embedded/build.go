@@ -42,7 +42,6 @@ type builder struct {
 	moduleDir string
 	cacheDir  string
 	goCommand string
-	stderr    func(line string) // what the Go command prints beyond progress
 }
 
 func newBuilder(s Spec) *builder {

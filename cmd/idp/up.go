@@ -80,15 +80,19 @@ func climb(ctx context.Context, s streams, o *options, show func(ui.Event)) (*re
 	if err != nil {
 		return nil, err
 	}
+	var commit gitops.Commit
+	if early, ok := provider.(preparer); ok {
+		// Argo CD of a running or restored cluster looks for the commit as soon as it starts.
+		early.BeforeStart(func(ctx context.Context) (err error) {
+			commit, err = publish(ctx, provider, prep, source, show)
+			return err
+		})
+	}
 	access, err := startCluster(ctx, provider, show)
 	if err != nil {
 		return nil, err
 	}
 	client, err := dynamic.NewForConfig(access.Config)
-	if err != nil {
-		return nil, err
-	}
-	commit, err := publish(ctx, provider, prep, source, show)
 	if err != nil {
 		return nil, err
 	}
@@ -152,6 +156,11 @@ func sealed(ctx context.Context, o *options, prep *prepared) (gitSource, error) 
 // repository is a provider that serves Git itself.
 type repository interface{ GitDir() string }
 
+// preparer is a provider that lets its cluster be prepared before it starts.
+type preparer interface {
+	BeforeStart(func(context.Context) error)
+}
+
 // publish puts the checkout's commit where Argo CD reads it.
 func publish(ctx context.Context, provider cluster.Provider, prep *prepared, source gitSource, show func(ui.Event)) (gitops.Commit, error) {
 	server, ok := provider.(repository)
@@ -209,7 +218,7 @@ func follow(ctx context.Context, client dynamic.Interface, prep *prepared, commi
 	argo := gitops.NewArgoCD(client, handOver.Namespace)
 	want := gitops.Want{Applications: prep.applications(), Root: handOver.App, Revision: commit.SHA}
 	apps, err := argo.Applications(ctx)
-	if err == nil && !commit.Changed && want.Met(apps) {
+	if err == nil && want.Met(apps) {
 		showApplications(prep.platform, apps, show)
 		return apps, false, nil
 	}

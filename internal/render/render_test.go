@@ -178,7 +178,7 @@ func TestRenderErrors(t *testing.T) {
 		"hidden source": {files: map[string]string{".argocd-source-app.yaml": "helm: {}"},
 			want: `app: .argocd-source-app.yaml is not supported`},
 		"Kubernetes version": {change: func(r *Request) { r.KubeVersion = "new" },
-			want: `app: Kubernetes version "new": could not parse "new" as version`},
+			want: `app: version of Kubernetes "new": could not parse "new" as version`},
 		"release name": {change: func(r *Request) { r.Release = "Not_A_Name" },
 			want: `app: release name "Not_A_Name": invalid release name, must match regex ^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$ and the length must not be longer than 53`},
 		"parameter": {change: func(r *Request) { r.Parameters = map[string]string{"a": "$ARGOCD_APP_REVISION"} },

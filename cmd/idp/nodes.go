@@ -7,15 +7,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/idp-blueprint/idp/internal/platform"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 )
-
-// poolLabel says which pool a node belongs to.
-const poolLabel = "idp.dev/pool"
 
 // readNodes lists the nodes with what their pods request. A pod that ended or isn't bound to a node requests nothing.
 func readNodes(ctx context.Context, cfg *rest.Config) ([]nodeReport, error) {
@@ -38,7 +36,7 @@ func readNodes(ctx context.Context, cfg *rest.Config) ([]nodeReport, error) {
 	reports := []nodeReport{}
 	for _, n := range nodes.Items {
 		reports = append(reports, nodeReport{
-			Name: n.Name, Pool: n.Labels[poolLabel], Ready: nodeReady(n),
+			Name: n.Name, Pool: n.Labels[platform.PoolLabel], Ready: nodeReady(n),
 			Capacity:  amounts(n.Status.Capacity),
 			Requested: amounts(requested[n.Name]),
 		})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/idp-blueprint/idp/internal/apply"
@@ -105,9 +104,7 @@ func climb(ctx context.Context, s streams, o *options, show func(ui.Event)) (*re
 		return nil, err
 	}
 	if keeper, ok := provider.(bootstrap.Snapshotter); ok && (changed || anyApplied(outcomes)) {
-		keys := prep.keys()
-		maps.Copy(keys, map[string]string{applicationsKey: source.key})
-		if err := keeper.Save(ctx, keys); err != nil {
+		if err := keeper.Save(ctx, wanted); err != nil {
 			show(event(ui.PhaseNote, "snapshot", ui.StateFailed, "not kept: "+err.Error(), 0))
 		}
 	}

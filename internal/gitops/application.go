@@ -1,6 +1,7 @@
 package gitops
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -61,18 +62,8 @@ func (a *ArgoCD) Applications(ctx context.Context) ([]Application, error) {
 	for _, item := range list.Items {
 		apps = append(apps, parse(item))
 	}
-	slices.SortFunc(apps, func(x, y Application) int { return compare(x.Name, y.Name) })
+	slices.SortFunc(apps, func(x, y Application) int { return cmp.Compare(x.Name, y.Name) })
 	return apps, nil
-}
-
-func compare(x, y string) int {
-	switch {
-	case x < y:
-		return -1
-	case x > y:
-		return 1
-	}
-	return 0
 }
 
 func parse(u unstructured.Unstructured) Application {

@@ -57,7 +57,14 @@ func bench(ctx context.Context, runs int, keep bool) error {
 			results[kind.name] = append(results[kind.name], m)
 		}
 	}
+	fmt.Fprintln(os.Stderr, "one more, to look at its memory")
+	peak, settled, err := b.footprint(ctx)
+	if err != nil {
+		return fmt.Errorf("memory: %w", err)
+	}
 	report(results, b.layers)
+	fmt.Printf("\nmemory of the cluster, shared pages counted once: peak %d MiB, %s after ready %d MiB\n", peak.proportional>>20, settleTime, settled.proportional>>20)
+	fmt.Printf("the same, shared pages counted in each of its processes: peak %d MiB, %s after ready %d MiB\n", peak.resident>>20, settleTime, settled.resident>>20)
 	return nil
 }
 
@@ -66,7 +73,6 @@ type measurement struct {
 	total  time.Duration            // first layer started → last layer done, without the hand-over
 	ready  time.Duration            // command started → platform ready, Argo CD's Applications included
 	layers map[string]time.Duration // by layer
-	memory int64                    // resident bytes of the cluster's processes at the end
 }
 
 func report(results map[string][]measurement, layers []string) {
@@ -93,13 +99,6 @@ func report(results map[string][]measurement, layers []string) {
 	slices.Sort(ratios)
 	fmt.Printf("\nidp / script, run by run: median %.2f (%.2f to %.2f) over %d runs\n",
 		ratios[len(ratios)/2], ratios[0], ratios[len(ratios)-1], len(ratios))
-	var most int64
-	for _, kind := range []string{"cold", "warm", "no-op"} {
-		for _, m := range results[kind] {
-			most = max(most, m.memory)
-		}
-	}
-	fmt.Printf("most memory resident in a cluster's processes: %d MiB\n", most>>20)
 	fmt.Println("\nscript: helm upgrade --install --wait and kubectl wait, layer after layer; cold: idp up on an empty cluster, no snapshot;\n" +
 		"warm: a new cluster from the snapshot; no-op: idp up again with nothing changed. Medians, in seconds.")
 }

@@ -62,6 +62,14 @@ func find(root string, c platform.Component, name string, document *yaml.Node, o
 	if err != nil {
 		return finder{}, err
 	}
+	for _, library := range c.Chart.Libraries {
+		// A library's templates read the values of the chart that includes them.
+		its, err := ownKeys(filepath.Join(root, filepath.FromSlash(library.Path)))
+		if err != nil {
+			return finder{}, err
+		}
+		known.merge(its)
+	}
 	for _, dep := range c.Chart.Dependencies {
 		k, err := of(dep)
 		if err != nil {

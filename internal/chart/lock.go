@@ -215,6 +215,9 @@ func loadComponent(root string, c platform.Component, archives []*archive) (*cha
 			return nil, err
 		}
 	}
+	if err := vendorLibraries(root, c, dir); err != nil {
+		return nil, err
+	}
 	loaded, err := loader.LoadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("loading %s: %w", c.Path, err)

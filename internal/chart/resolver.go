@@ -2,6 +2,7 @@ package chart
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -57,6 +58,9 @@ func NewResolver(o Options) *Resolver {
 // Vendor writes the archive of every chart that component c depends on to dest/charts/<name>-<version>.tgz and says where
 // they came from. The same archive gives the same bytes, so that a commit of dest is reproducible.
 func (r *Resolver) Vendor(ctx context.Context, root string, c platform.Component, dest string) (Source, error) {
+	if err := vendorLibraries(root, c, dest); err != nil {
+		return "", err
+	}
 	if len(c.Chart.Dependencies) == 0 {
 		return FromNone, nil
 	}
@@ -85,6 +89,20 @@ func (r *Resolver) Vendor(ctx context.Context, root string, c platform.Component
 		}
 	}
 	return from, nil
+}
+
+// vendorLibraries copies the checkout's own library charts to dest/charts/<name>, as helm dependency build would.
+func vendorLibraries(root string, c platform.Component, dest string) error {
+	for _, library := range c.Chart.Libraries {
+		to := filepath.Join(dest, "charts", library.Name)
+		if err := os.RemoveAll(to); err != nil {
+			return err
+		}
+		if err := os.CopyFS(to, os.DirFS(filepath.Join(root, filepath.FromSlash(library.Path)))); err != nil {
+			return fmt.Errorf("vendoring %s: %w", library.Path, err)
+		}
+	}
+	return nil
 }
 
 func lessReal(a, b Source) Source {

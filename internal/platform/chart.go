@@ -18,7 +18,39 @@ func readChart(fsys fs.FS, folder string, out *findings) ChartFile {
 		return chart
 	}
 	s.mapping("", n, s.chartFields(&chart, path.Base(folder)))
+	s.takeLibraries(fsys, folder, &chart)
 	return chart
+}
+
+const localScheme = "file://"
+
+// takeLibraries moves the charts of this checkout out of the dependencies that have to be got.
+func (s source) takeLibraries(fsys fs.FS, folder string, chart *ChartFile) {
+	var upstream []Dependency
+	for _, d := range chart.Dependencies {
+		relative, local := strings.CutPrefix(d.Repository, localScheme)
+		if !local {
+			upstream = append(upstream, d)
+			continue
+		}
+		library := Library{Name: d.Name, Path: path.Join(folder, relative)}
+		if !isLibrary(fsys, library.Path) {
+			s.add(d.Line, "point it to a folder of this checkout whose Chart.yaml says type: library", "the library chart %q isn't in %s", d.Name, library.Path)
+			continue
+		}
+		chart.Libraries = append(chart.Libraries, library)
+	}
+	chart.Dependencies = upstream
+}
+
+// isLibrary is true for the folder of a library chart, which is no component: nothing installs it.
+func isLibrary(fsys fs.FS, folder string) bool {
+	content, err := fs.ReadFile(fsys, path.Join(folder, "Chart.yaml"))
+	if err != nil {
+		return false
+	}
+	var meta struct{ Type string }
+	return yaml.Unmarshal(content, &meta) == nil && meta.Type == "library"
 }
 
 // chartFields are the keys that Helm knows in a Chart.yaml of its second API version.
@@ -89,10 +121,10 @@ func notExact(value string) string {
 }
 
 func notRepository(value string) string {
-	for _, scheme := range []string{"https://", "oci://", "http://"} {
+	for _, scheme := range []string{"https://", "oci://", "http://", localScheme} {
 		if strings.HasPrefix(value, scheme) && len(value) > len(scheme) {
 			return ""
 		}
 	}
-	return "is no chart repository: https://… or oci://…"
+	return "is no chart repository: https://…, oci://… or, for a library of this checkout, file://…"
 }

@@ -347,8 +347,10 @@ func TestLoadRefuses(t *testing.T) {
 				`IT/cilium/Chart.yaml:8: dependencies[1] needs the key "repository"`,
 				`IT/cilium/Chart.yaml:10: dependencies[2]: "cilium" is already on line 5; give one of them an alias`,
 				`IT/cilium/Chart.yaml:11: dependencies[2].version: "1.2" is no exact version such as 1.2.3`,
-				`IT/cilium/Chart.yaml:12: dependencies[2].repository: "@repo" is no chart repository: https://… or oci://…`,
+				`IT/cilium/Chart.yaml:12: dependencies[2].repository: "@repo" is no chart repository: https://…, oci://… or, for a library of this checkout, file://…`,
 			}},
+		"library that isn't one": {chart("dependencies:\n  - name: common\n    version: 1.2.3\n    repository: file://../nowhere"),
+			[]string{`IT/cilium/Chart.yaml:5: the library chart "common" isn't in IT/nowhere; point it to a folder of this checkout whose Chart.yaml says type: library`}},
 		"two Applications of one name": {map[string]string{
 			"IT/layers.yaml":                        goodLayers + "- {name: observability-loki, namespace: a}\n",
 			"IT/observability-loki/Chart.yaml":      chartFile("observability-loki"),
@@ -439,4 +441,19 @@ func TestLayer(t *testing.T) {
 	require.False(t, found)
 	_, found = p.Component("nothing")
 	require.False(t, found)
+}
+
+// A library is no layer, and nothing that has to be got.
+func TestLibrary(t *testing.T) {
+	fsys := checkout(map[string]string{
+		"IT/common/Chart.yaml": "apiVersion: v2\nname: common\nversion: 0.1.0\ntype: library\n",
+		"K8s/observability/loki/Chart.yaml": chartFile("loki") +
+			"dependencies:\n  - name: common\n    version: 0.1.0\n    repository: file://../../../IT/common\n",
+	})
+	p, err := Load(fsys, "/somewhere")
+	require.NoError(t, err)
+	c, found := p.Component("observability-loki")
+	require.True(t, found)
+	require.Empty(t, c.Chart.Dependencies)
+	require.Equal(t, []Library{{Name: "common", Path: "IT/common"}}, c.Chart.Libraries)
 }

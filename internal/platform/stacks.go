@@ -51,7 +51,7 @@ func readStack(fsys fs.FS, name, folder string, out *findings) Stack {
 	return s
 }
 
-// folders are the folders in a folder, sorted, hidden ones left out. A folder that doesn't exist has none.
+// folders are the folders in a folder, sorted, hidden ones and library charts left out. A folder that doesn't exist has none.
 func folders(fsys fs.FS, folder string, out *findings) []string {
 	entries, err := fs.ReadDir(fsys, folder)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -59,7 +59,7 @@ func folders(fsys fs.FS, folder string, out *findings) []string {
 	}
 	var names []string
 	for _, e := range entries {
-		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") && !isLibrary(fsys, path.Join(folder, e.Name())) {
 			names = append(names, e.Name())
 		}
 	}

@@ -90,7 +90,15 @@ type ChartFile struct {
 	Name         string
 	Version      string
 	AppVersion   string
-	Dependencies []Dependency
+	Dependencies []Dependency // upstream charts
+	Libraries    []Library    // charts of this very checkout
+}
+
+// Library is a library chart of the checkout, which a component names as file://<path from its own folder>. Its templates are the one
+// way in which components make a route, a flow or a label.
+type Library struct {
+	Name string
+	Path string // from the checkout's root, slash separated
 }
 
 // Dependency is an upstream chart, pinned.

@@ -160,6 +160,7 @@ func renderRequest(p *platform.Platform, c platform.Component, staged string) re
 		ValueFiles:  []string{filepath.Join(staged, "platform.yaml")},
 		KubeVersion: p.Config.Kubernetes.Version,
 		APIVersions: p.Config.Kubernetes.APIVersions,
+		SkipTests:   true,
 	}
 }
 

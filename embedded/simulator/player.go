@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/restmapper"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/ptr"
 )
 
 // digestAnnotation keeps the digest of what was applied, so that an object that is as it should be isn't written again.
@@ -113,6 +114,22 @@ func (p *player) Start(ctx context.Context, crds cache.SharedIndexInformer) erro
 	return nil
 }
 
+const (
+	youth      = 2 * time.Minute
+	youngWatch = int64(10) // seconds
+)
+
+// shortAtFirst keeps the watches of a kind short while its definition is young. A watch that begins as the API server changes the
+// storage behind a new definition can stay silent until it times out, which by default takes more than five minutes.
+func shortAtFirst() dynamicinformer.TweakListOptionsFunc {
+	opened := time.Now()
+	return func(o *metav1.ListOptions) {
+		if o.TimeoutSeconds != nil && time.Since(opened) < youth {
+			o.TimeoutSeconds = ptr.To(youngWatch)
+		}
+	}
+}
+
 // open starts the watch of one kind, unless it is on.
 func (p *player) open(ctx context.Context, e *effect, gvr schema.GroupVersionResource, status bool) {
 	p.mu.Lock()
@@ -124,7 +141,7 @@ func (p *player) open(ctx context.Context, e *effect, gvr schema.GroupVersionRes
 		s.stop()
 	}
 	ctx, stop := context.WithCancel(ctx)
-	informer := dynamicinformer.NewFilteredDynamicInformer(p.dyn, gvr, "", time.Minute, cache.Indexers{}, nil).Informer()
+	informer := dynamicinformer.NewFilteredDynamicInformer(p.dyn, gvr, "", time.Minute, cache.Indexers{}, shortAtFirst()).Informer()
 	p.scenes[e.Resource] = &scene{effect: e, gvr: gvr, status: status, store: informer.GetStore(), stop: stop}
 	add := func(obj any) {
 		if key, err := cache.MetaNamespaceKeyFunc(obj); err == nil {

@@ -71,7 +71,7 @@ func TestComponents(t *testing.T) {
 			for _, c := range p.Components() {
 				questions = append(questions, question{
 					Root: staged, Path: c.Path, App: c.App, Release: c.Name, Namespace: c.Namespace, ValueFiles: []string{"/" + platform.ConfigFile},
-					KubeVersion: p.Config.Kubernetes.Version, APIVersions: p.Config.Kubernetes.APIVersions,
+					KubeVersion: p.Config.Kubernetes.Version, APIVersions: p.Config.Kubernetes.APIVersions, SkipTests: true,
 				})
 			}
 			compare(t, program, questions)

@@ -14,6 +14,8 @@ targetRevision: {{ $platform.git.revision }}
 path: {{ .path | quote }}
 helm:
   releaseName: {{ .name | quote }}
+  # A chart's tests are for helm test; Argo CD would leave their pods lying about.
+  skipTests: true
   valueFiles:
     - /platform.yaml
   kubeVersion: {{ $platform.kubernetes.version }}

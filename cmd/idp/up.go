@@ -95,6 +95,9 @@ func climb(ctx context.Context, s streams, o *options, show func(ui.Event)) (*re
 	if err != nil {
 		return nil, err
 	}
+	if err := catchUp(ctx, client, prep, commit, show); err != nil {
+		return nil, err
+	}
 	outcomes, err := applyLayers(ctx, access, provider, prep, show)
 	if err != nil {
 		return nil, err
@@ -177,6 +180,30 @@ func publish(ctx context.Context, provider cluster.Provider, prep *prepared, sou
 	}
 	show(event(ui.PhasePublish, "", ui.StateDone, message, 0))
 	return commit, nil
+}
+
+// catchUpBound is how long Argo CD may take to see a new commit before its layers are applied. It is not waited for longer: what
+// the layers bring may be what repairs it.
+const catchUpBound = 45 * time.Second
+
+// catchUp keeps bootstrap from applying what an Argo CD that is already at work would prune by the commit before.
+func catchUp(ctx context.Context, client dynamic.Interface, prep *prepared, commit gitops.Commit, show func(ui.Event)) error {
+	handOver, ok := prep.handOver()
+	if !ok || commit.SHA == "" {
+		return nil
+	}
+	var layers []string
+	for _, layer := range prep.platform.Layers {
+		layers = append(layers, layer.App)
+	}
+	bounded, cancel := context.WithTimeoutCause(ctx, catchUpBound, fmt.Errorf("waited %s: %w", catchUpBound, context.DeadlineExceeded))
+	defer cancel()
+	err := gitops.NewArgoCD(client, handOver.Namespace).CatchUp(bounded, layers, commit.SHA)
+	if err != nil && ctx.Err() == nil {
+		show(event(ui.PhaseNote, "argocd", ui.StateFailed, "going on without it: "+err.Error(), 0))
+		return nil
+	}
+	return context.Cause(ctx)
 }
 
 func applyLayers(ctx context.Context, access *cluster.Access, provider cluster.Provider, prep *prepared, show func(ui.Event)) ([]bootstrap.Outcome, error) {

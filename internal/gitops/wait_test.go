@@ -121,3 +121,33 @@ func TestExplainPrefersTheMostTelling(t *testing.T) {
 		})
 	}
 }
+
+func TestCatchUp(t *testing.T) {
+	at := func(name, revision string) *unstructured.Unstructured {
+		return object("Application", name, map[string]any{"sync": map[string]any{"revision": revision}})
+	}
+	t.Run("there already: nothing is written", func(t *testing.T) {
+		a := fakeArgo(at("cilium", "new"), at("other", "old"))
+		require.NoError(t, a.CatchUp(t.Context(), []string{"cilium", "not-there"}, "new"))
+		list, err := a.applications().List(t.Context(), metav1.ListOptions{})
+		require.NoError(t, err)
+		for _, item := range list.Items {
+			require.Empty(t, item.GetAnnotations())
+		}
+	})
+	t.Run("behind: asked, waited for, named", func(t *testing.T) {
+		a := fakeArgo(at("cilium", "old"), at("vault", "new"))
+		ctx, cancel := context.WithTimeout(t.Context(), 2*pollEvery)
+		defer cancel()
+		err := a.CatchUp(ctx, []string{"cilium", "vault"}, "new")
+		require.ErrorContains(t, err, "for cilium:")
+		app, err := a.applications().Get(t.Context(), "cilium", metav1.GetOptions{})
+		require.NoError(t, err)
+		require.NotEmpty(t, app.GetAnnotations()[refreshAnnotation])
+	})
+	t.Run("comes", func(t *testing.T) {
+		a := fakeArgo(at("cilium", "old"))
+		go func() { _, _ = a.applications().Update(context.Background(), at("cilium", "new"), metav1.UpdateOptions{}) }()
+		require.NoError(t, a.CatchUp(t.Context(), []string{"cilium"}, "new"))
+	})
+}

@@ -59,6 +59,7 @@ func TestPlatform(t *testing.T) {
 	t.Run("drift is put back", func(t *testing.T) { driftReverted(t, tool) })
 	t.Run("an edit is published and synced", func(t *testing.T) { editSynced(t, tool) })
 	t.Run("a folder that goes is pruned", func(t *testing.T) { folderPruned(t, tool) })
+	t.Run("a stack that is switched off goes, and comes back", func(t *testing.T) { stackSwitched(t, tool) })
 	t.Run("a fresh cluster starts from the snapshot", func(t *testing.T) {
 		other := tool.up(t, "--name", "two")
 		require.True(t, other.Ready)
@@ -136,6 +137,29 @@ func editSynced(t *testing.T, tool *idp) {
 	added, err := client.CoreV1().ConfigMaps("observability").Get(t.Context(), "added", metav1.GetOptions{})
 	require.NoError(t, err, "up returns once the edit is Synced")
 	require.Equal(t, "idp.localhost", added.Data["domain"])
+}
+
+// stackSwitched switches a stack off and on. The way back is the harder one: Argo CD is at work and knows only the commit without it.
+func stackSwitched(t *testing.T, tool *idp) {
+	file := filepath.Join(tool.checkout, "platform.yaml")
+	before, err := os.ReadFile(file)
+	require.NoError(t, err)
+	off := strings.Replace(string(before), "policies: true", "policies: false", 1)
+	require.NotEqual(t, string(before), off)
+	require.NoError(t, os.WriteFile(file, []byte(off), 0o644))
+	s := tool.up(t, "--name", "one")
+	require.True(t, s.Ready)
+	for _, app := range s.Applications {
+		require.NotEqual(t, "policies", app.Stack, app.Name)
+	}
+	client, _ := tool.client(t, "one")
+	_, err = client.CoreV1().Namespaces().Get(t.Context(), "policies", metav1.GetOptions{})
+	require.True(t, apierrors.IsNotFound(err), "its namespace is gone as well: %v", err)
+
+	require.NoError(t, os.WriteFile(file, before, 0o644))
+	require.True(t, tool.up(t, "--name", "one").Ready)
+	_, err = client.CoreV1().Namespaces().Get(t.Context(), "policies", metav1.GetOptions{})
+	require.NoError(t, err)
 }
 
 func folderPruned(t *testing.T, tool *idp) {

@@ -147,7 +147,9 @@ func TestCatchUp(t *testing.T) {
 	})
 	t.Run("comes", func(t *testing.T) {
 		a := fakeArgo(at("cilium", "old"))
-		go func() { _, _ = a.applications().Update(context.Background(), at("cilium", "new"), metav1.UpdateOptions{}) }()
+		go func() {
+			_, _ = a.applications().Update(context.Background(), at("cilium", "new"), metav1.UpdateOptions{})
+		}()
 		require.NoError(t, a.CatchUp(t.Context(), []string{"cilium"}, "new"))
 	})
 }

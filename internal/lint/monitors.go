@@ -69,6 +69,9 @@ func (w *world) podMonitor(o *object, report report) {
 	found := 0
 	for _, space := range spaces {
 		for _, p := range w.podsIn(space, selector) {
+			if p.owner.broken != nil {
+				return // its ports aren't known
+			}
 			found++
 			for _, c := range p.containers() {
 				ports = append(ports, portNames(c)...)

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
@@ -20,8 +21,8 @@ type pod struct {
 // longRunning is false for pods that are meant to end.
 func (p *pod) longRunning() bool { return p.kind != "Job" && p.kind != "CronJob" }
 
-// ours is false for the pods that every cluster has anyway.
-func (p *pod) ours() bool { return p.owner.component != nil }
+// ours is false for the pods that every cluster has anyway, and for those that can't be decoded, which have their finding.
+func (p *pod) ours() bool { return p.owner.component != nil && p.owner.broken == nil }
 
 // containers are all containers, those that only start the pod first.
 func (p *pod) containers() []corev1.Container {
@@ -41,7 +42,7 @@ func templatePlace(o *object) ([]string, bool) {
 	return nil, false
 }
 
-// podOf is the pod template of a workload; nil for other objects, and for one that can't be decoded, which is noted.
+// podOf is the pod template of a workload, nil for other objects. Of one that can't be decoded, which is noted, it has the labels.
 func podOf(o *object) *pod {
 	place, ok := templatePlace(o)
 	if !ok {
@@ -57,8 +58,10 @@ func podOf(o *object) *pod {
 	}
 	plain := map[string]any{"metadata": content["metadata"], "spec": content["spec"]}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(plain, &p.template); err != nil {
+		// Others may select it all the same.
 		o.broken = err
-		return nil
+		p.template = corev1.PodTemplateSpec{}
+		p.template.Labels, _, _ = unstructured.NestedStringMap(content, "metadata", "labels")
 	}
 	if n, ok := nestedMap(o.Object.Object, "spec")["replicas"].(int64); ok {
 		p.replicas = n

@@ -60,7 +60,11 @@ func crdOrder(w *world, report report) {
 		before := w.before(layer)
 		if len(crds) > 0 && !slices.ContainsFunc(crds, func(crd *object) bool { return slices.Contains(before, crd.component.App) }) {
 			by := crds[0].component
-			report(o, fmt.Sprintf("its kind comes from %s, which the layer %s doesn't need", by.Path, layer.Name), fmt.Sprintf("add %s to its needs in %s", by.Name, platform.LayersFile))
+			fix := fmt.Sprintf("add %s to its needs in %s", by.Name, platform.LayersFile)
+			if by.Stack != "" {
+				fix = "stacks come after all layers: move the object to a stack, or the CustomResourceDefinition to a layer"
+			}
+			report(o, fmt.Sprintf("its kind comes from %s, which the layer %s doesn't need", by.Path, layer.Name), fix)
 		}
 	}
 }

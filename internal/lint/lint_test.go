@@ -209,6 +209,11 @@ func breakages() []breakage {
 			"[{maxSkew: 1, topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: DoNotSchedule}]"), "zone"},
 		{"pdb-missing", "two replicas", remove("PodDisruptionBudget/web"), "2 replicas"},
 		{"pdb-missing", "of what an operator makes", set("Prometheus/main", "spec.replicas", "2"), "2 replicas"},
+		{"pdb-missing", "an autoscaler", func(s *small) {
+			s.remove("PodDisruptionBudget/web")
+			s.set(deployment, "spec.replicas", "")
+			s.add("apps-web", "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: web}\nspec: {minReplicas: 3, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}}")
+		}, "3 replicas"},
 		{"pdb-blocks", "all available", set("PodDisruptionBudget/web", "spec", "{minAvailable: 2, selector: {matchLabels: {app.kubernetes.io/name: web}}}"), "of 2"},
 		{"pdb-blocks", "per cent", set("PodDisruptionBudget/web", "spec", "{minAvailable: 51%, selector: {matchLabels: {app.kubernetes.io/name: web}}}"), "51%"},
 		{"pdb-blocks", "none unavailable", set("PodDisruptionBudget/web", "spec.maxUnavailable", "0"), "maxUnavailable"},
@@ -228,7 +233,7 @@ func breakages() []breakage {
 		{"namespace-missing", "a namespace of nobody's", set("DaemonSet/agent", "metadata.namespace", "elsewhere"), "elsewhere"},
 		{"namespace-pod-security", "no level", set("Namespace/apps", "metadata.labels.pod-security~kubernetes~io/enforce", ""), "enforce"},
 		{"namespace-pod-security", "no such level", set("Namespace/apps", "metadata.labels.pod-security~kubernetes~io/enforce", "restrictd"), "did you mean restricted?"},
-		{"namespace-quota", "none", remove("ResourceQuota/compute"), "ResourceQuota"},
+		{"namespace-quota", "none", remove("ResourceQuota/compute"), "IT/base"},
 		{"namespace-limits", "none", remove("LimitRange/defaults"), "LimitRange"},
 		{"namespace-default-deny", "none", remove("NetworkPolicy/default-deny"), "NetworkPolicy"},
 		{"namespace-default-deny", "ingress only", set("NetworkPolicy/default-deny", "spec.policyTypes", "[Ingress]"), "in and out"},
@@ -248,6 +253,11 @@ func breakages() []breakage {
 		{"crd-missing", "no such kind", remove("CustomResourceDefinition/ciliumnetworkpolicies.cilium.io"), "CiliumNetworkPolicy"},
 		{"crd-missing", "no such version", set("HTTPRoute/web", "apiVersion", "gateway.networking.k8s.io/v1beta1"), "v1beta1"},
 		{"crd-order", "a layer that isn't needed", func(s *small) { s.Platform.Layers[1].Needs = nil }, "add base to its needs"},
+		{"crd-order", "a stack's kind", func(s *small) {
+			crd := s.get("CustomResourceDefinition/gateways.gateway.networking.k8s.io")
+			s.remove("CustomResourceDefinition/gateways.gateway.networking.k8s.io")
+			s.Components[2].Objects = append(s.Components[2].Objects, crd)
+		}, "stacks come after"},
 		{"monitor-selects-nothing", "no such Service", set("ServiceMonitor/web", "spec.selector.matchLabels", "{app: wbe}"), "wbe"},
 		{"monitor-selects-nothing", "no such port", set("ServiceMonitor/web", "spec.endpoints.0.port", "metrics"), "http-metrics"},
 		{"monitor-selects-nothing", "no such pod", set("PodMonitor/web", "spec.selector.matchLabels", "{app: wbe}"), "wbe"},

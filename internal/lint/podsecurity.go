@@ -65,7 +65,7 @@ func podSecurity(w *world, report report) {
 		results := evaluator.EvaluatePod(api.LevelVersion{Level: level, Version: api.LatestVersion()}, &p.template.ObjectMeta, &p.template.Spec)
 		if verdict := policy.AggregateCheckResults(results); !verdict.Allowed {
 			report(p.owner, fmt.Sprintf("its pods violate the level %s of their namespace: %s", level, verdict.ForbiddenDetail()),
-				"set its securityContext, or give the namespace another level, with a reason, in IT/namespaces/values.yaml")
+				"set its securityContext, or give the namespace another level with a reason")
 		}
 	}
 }

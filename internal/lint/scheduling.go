@@ -19,7 +19,7 @@ func priorityClass(w *world, report report) {
 		}
 		switch class := p.template.Spec.PriorityClassName; {
 		case class == "":
-			report(p.owner, "its pods name no PriorityClass", "set priorityClassName; the platform's classes are in IT/namespaces/values.yaml")
+			report(p.owner, "its pods name no PriorityClass", "set priorityClassName to one of "+strings.Join(w.names("", "scheduling.k8s.io", "PriorityClass"), ", "))
 		case strings.HasPrefix(class, "system-"): // the API server's own
 		case w.find("scheduling.k8s.io", "PriorityClass", "", class) == nil:
 			report(p.owner, "nothing makes the PriorityClass "+class, "name one of the platform's"+near(class, w.names("", "scheduling.k8s.io", "PriorityClass")))

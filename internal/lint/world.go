@@ -86,7 +86,23 @@ func newWorld(in Input) *world {
 			w.pods = append(w.pods, p)
 		}
 	}
+	w.scale()
 	return w
+}
+
+// scale gives workloads the replicas that an autoscaler keeps at least.
+func (w *world) scale() {
+	for _, o := range w.objects {
+		least, _ := nestedMap(o.Object.Object, "spec")["minReplicas"].(int64)
+		if !o.is("autoscaling", "HorizontalPodAutoscaler") {
+			continue
+		}
+		for _, p := range w.pods {
+			if p.namespace == o.namespace && p.kind == o.text("spec", "scaleTargetRef", "kind") && p.owner.GetName() == o.text("spec", "scaleTargetRef", "name") {
+				p.replicas = max(p.replicas, least)
+			}
+		}
+	}
 }
 
 func (w *world) place(o render.Object, c *Component) *object {

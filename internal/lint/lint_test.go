@@ -335,7 +335,10 @@ func TestAnExceptionLetsItsObjectPass(t *testing.T) {
 func TestAStandInIsNotAskedForWhatItsInventoryLeavesOut(t *testing.T) {
 	s := good(t)
 	s.set(deployment, container+"readinessProbe", "")
-	s.set(deployment, "metadata.annotations", "{"+chart.SimulatedAnnotation+": inventory}")
+	s.set("ServiceMonitor/web", "spec.selector.matchLabels", "{app: made-at-run-time}")
+	for _, object := range []string{deployment, "ServiceMonitor/web"} {
+		s.set(object, "metadata.annotations", "{"+chart.SimulatedAnnotation+": inventory}")
+	}
 	require.Empty(t, Run(s.Input))
 }
 
@@ -360,6 +363,22 @@ func TestADatabaseOfAnOperator(t *testing.T) {
 		"  imageName: registry.example.org/postgresql:18.1\n  resources: {requests: {cpu: 10m, memory: 16Mi}, limits: {memory: 32Mi}}")
 	s.set("NetworkPolicy/web", "spec.podSelector.matchLabels", "{cnpg.io/cluster: db}")
 	s.set("HTTPRoute/web", "spec.rules.0.backendRefs", "[{name: db-rw, port: 5432}]")
+	require.Empty(t, Run(s.Input))
+}
+
+func TestThePodsOfWorkflowsToCome(t *testing.T) {
+	s := good(t)
+	s.add("apps-web", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: controller}\ndata:\n  config: |\n    workflowDefaults: {spec: "+
+		"{podPriorityClassName: platform-apps, podMetadata: {labels: {app.kubernetes.io/component: workflow}}}}")
+	s.add("apps-web", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\ndata: {config: '[server]', workflowDefaults: x}")
+	s.set("NetworkPolicy/web", "spec.podSelector.matchLabels", "{app.kubernetes.io/component: workflow}")
+	require.Empty(t, Run(s.Input))
+}
+
+func TestTheKubeletsServiceOfAnOperator(t *testing.T) {
+	s := good(t)
+	s.set(deployment, container+"args", "[--kubelet-service=kube-system/kubelet]")
+	s.set("ServiceMonitor/web", "spec", "{namespaceSelector: {matchNames: [kube-system]}, selector: {matchLabels: {k8s-app: kubelet}}, endpoints: [{port: https-metrics}]}")
 	require.Empty(t, Run(s.Input))
 }
 

@@ -20,7 +20,7 @@ var madeYAML string
 type maker struct {
 	Group   string   `yaml:"group"`
 	Kinds   []string `yaml:"kinds"`   // none: in every cluster
-	Objects string   `yaml:"objects"` // Go template of a YAML list, given the custom resource
+	Objects string   `yaml:"objects"` // Go template of a YAML list, given the object
 }
 
 // made are the objects that nobody renders and that others may select or refer to. A report on one is a report on its custom resource.
@@ -47,12 +47,14 @@ func (w *world) made() []*object {
 // make fills the template in. What comes of a custom resource that is itself wrong isn't known, so nothing is made of it.
 func (m maker) make(of *object) []*object {
 	var out bytes.Buffer
-	parsed := template.Must(template.New("objects").Option("missingkey=zero").Funcs(template.FuncMap{"json": asJSON, "after": after, "split": strings.Split}).Parse(m.Objects))
-	data := map[string]any{"name": of.GetName(), "kind": of.GetKind(), "spec": map[string]any{}}
-	if spec := nestedMap(of.Object.Object, "spec"); spec != nil {
-		data["spec"] = spec
+	objects := template.Must(template.New("objects").Option("missingkey=zero").Funcs(template.FuncMap{"json": asJSON, "after": after, "split": strings.Split, "parse": parsed}).Parse(m.Objects))
+	data := map[string]any{"name": of.GetName(), "kind": of.GetKind(), "spec": map[string]any{}, "data": map[string]any{}}
+	for _, field := range []string{"spec", "data"} {
+		if content := nestedMap(of.Object.Object, field); content != nil {
+			data[field] = content
+		}
 	}
-	if err := parsed.Execute(&out, data); err != nil {
+	if err := objects.Execute(&out, data); err != nil {
 		return nil
 	}
 	text, err := sigsyaml.YAMLToJSON(out.Bytes())
@@ -82,6 +84,17 @@ func after(prefix string, value any) string {
 		return ""
 	}
 	return rest
+}
+
+// parsed is a mapping that is written as YAML in a text; an empty one for anything else.
+func parsed(value any) map[string]any {
+	content := map[string]any{}
+	if text, ok := value.(string); ok {
+		if err := sigsyaml.Unmarshal([]byte(text), &content); err != nil {
+			return map[string]any{}
+		}
+	}
+	return content
 }
 
 // asJSON writes a value into YAML, whatever it is.

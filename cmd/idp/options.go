@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -30,7 +32,7 @@ func (o *options) bind(f *pflag.FlagSet) {
 	f.StringVar(&o.cluster, "cluster", "embedded", "where the cluster comes from: embedded | existing")
 	f.StringVar(&o.context, "context", "", "kubeconfig context, for --cluster existing")
 	f.StringVar(&o.source, "source", "", "the checkout (default: the folder with platform.yaml, here or above)")
-	f.StringVarP(&o.output, "output", "o", "text", "text | json")
+	f.StringVarP(&o.output, "output", "o", "text", "text | json; for lint sarif too")
 	f.BoolVar(&o.offline, "offline", false, "never touch the network for charts")
 	f.BoolVar(&o.strict, "strict", false, "fail where a stand-in would replace a chart that can't be had")
 	f.DurationVar(&o.timeout, "timeout", 45*time.Minute, "bound of the whole command, the first build included")
@@ -42,12 +44,13 @@ func (o *options) bindGit(f *pflag.FlagSet) {
 	f.StringVar(&o.revision, "revision", "", "branch, tag or commit of --git-url")
 }
 
-func (o *options) validate() error {
+// validate checks the flags; formats are the outputs that a command has beyond text and json.
+func (o *options) validate(formats ...string) error {
 	if !regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$`).MatchString(o.name) {
 		return usagef("--name %q: use 1 to 40 lower-case letters, digits and hyphens, with a letter or digit at both ends", o.name)
 	}
-	if o.output != "text" && o.output != "json" {
-		return usagef("--output %q: use text or json", o.output)
+	if formats = append([]string{"text", "json"}, formats...); !slices.Contains(formats, o.output) {
+		return usagef("--output %q: use %s", o.output, strings.Join(formats, " or "))
 	}
 	switch o.cluster {
 	case "embedded":

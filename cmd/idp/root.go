@@ -91,7 +91,7 @@ with simulated nodes. Nothing needs root, and nothing is installed outside your 
 	})
 	o.bind(cmd.PersistentFlags())
 	for _, sub := range []*cobra.Command{
-		newUp(s, o), newDown(s, o), newStatus(s, o), newRender(s, o), newLock(s, o), newKubeconfig(s, o),
+		newUp(s, o), newDown(s, o), newStatus(s, o), newRender(s, o), newLint(s, o), newLock(s, o), newKubeconfig(s, o),
 		newCharts(s, o), newBuild(s, o), newDoctor(s, o), newVersion(s, o),
 	} {
 		if sub.Args == nil {

@@ -56,6 +56,7 @@ func TestPlatform(t *testing.T) {
 		require.Len(t, s.Applications, len(first.Applications))
 	})
 	t.Run("the state is private", func(t *testing.T) { statePrivate(t, tool) })
+	t.Run("every object passes strict validation", func(t *testing.T) { strictlyValid(t, tool) })
 	t.Run("drift is put back", func(t *testing.T) { driftReverted(t, tool) })
 	t.Run("an edit is published and synced", func(t *testing.T) { editSynced(t, tool) })
 	t.Run("a folder that goes is pruned", func(t *testing.T) { folderPruned(t, tool) })

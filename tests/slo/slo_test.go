@@ -417,7 +417,7 @@ func load(t *testing.T, rules []rule, given []string) *store {
 				continue
 			}
 			for _, result := range s.query(t, r.Expr, at) {
-				name := labels.NewBuilder(result.Metric).Set(labels.MetricName, r.Record).Labels()
+				name := labels.NewBuilder(result.Metric).Set("__name__", r.Record).Labels()
 				n := slices.IndexFunc(s.series, func(one series) bool { return labels.Equal(one.labels, name) })
 				if n < 0 {
 					n, s.series = len(s.series), append(s.series, series{labels: name})

@@ -4,6 +4,7 @@
 {{- include "common.flows" . }}
 {{- include "common.secrets" . }}
 {{- include "common.dashboards" . }}
+{{- include "common.databases" . }}
 {{- end }}
 
 {{- /* The labels of every object of our own. */ -}}

@@ -41,6 +41,7 @@ func TestCommonRefuses(t *testing.T) {
 		"database without size":  {"databases: {a: {database: a}}", "databases.a.size"},
 		"memory in another unit": {"databases: {a: {database: a, size: 1Gi, memory: 1Gi}}", `databases.a.memory is a number of Mi, not "1Gi"`},
 		"database for nobody":    {"databases: {a: {database: a, size: 1Gi, priorityClassName: p}}", "databases.a.clients"},
+		"login before nothing":   {"logins: {a: {service: a, port: 1}}", "logins.a.pods"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

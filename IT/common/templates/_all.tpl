@@ -5,6 +5,7 @@
 {{- include "common.secrets" . }}
 {{- include "common.dashboards" . }}
 {{- include "common.databases" . }}
+{{- include "common.logins" . }}
 {{- end }}
 
 {{- /* The labels of every object of our own. */ -}}

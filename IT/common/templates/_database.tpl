@@ -6,7 +6,7 @@ jdbc-uri; nothing of it comes from Vault or from Git.
 {{- define "common.databases" -}}
 {{- $platform := .Values.global.platform }}
 {{- range $name, $database := .Values.databases }}
-{{- $instances := int (default (ternary 3 1 (eq (toString $platform.profile) "ha")) $database.instances) }}
+{{- $instances := int (default (ternary 2 1 (eq (toString $platform.profile) "ha")) $database.instances) }}
 {{- $memory := default "256Mi" $database.memory }}
 {{- if not (regexMatch "^[1-9][0-9]*Mi$" $memory) }}
 {{- fail (printf "databases.%s.memory is a number of Mi, not %q" $name $memory) }}

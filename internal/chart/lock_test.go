@@ -217,7 +217,7 @@ func proxy(t *testing.T, files map[string]string) {
 
 func TestSchemasComeFromThePinnedModule(t *testing.T) {
 	shipped := strings.Replace(webFiles()["crds/widgets.yaml"], "type: integer", "type: integer, description: from the module", 1)
-	proxy(t, map[string]string{"crds/widgets.yaml": "---\n" + shipped, "crds/other.txt": "x", "elsewhere/a.yaml": "{{"})
+	proxy(t, map[string]string{"crds/a-group/widgets.yaml": "---\n" + shipped, "crds/other.txt": "x", "elsewhere/a.yaml": "{{"})
 	p, c := checkout(t, nowhere, webValues)
 	file := filepath.Join(p.Root, "K8s", "apps", "site", "Chart.yaml")
 	text, err := os.ReadFile(file)
@@ -234,7 +234,7 @@ func TestSchemasComeFromThePinnedModule(t *testing.T) {
 	sum := facts.Module.Sum
 	require.Regexp(t, moduleSum, sum)
 	require.Equal(t, &Module{Path: "example.com/widgets", Version: "v1.0.0", Sum: sum, Folder: "crds"}, facts.Module)
-	require.Equal(t, "widgets.yaml", facts.CRDs[0].File)
+	require.Equal(t, "a-group/widgets.yaml", facts.CRDs[0].File)
 
 	data, complete, err := makeStandIn(t.Context(), facts, modules{offline: true})
 	require.NoError(t, err)

@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -102,18 +101,18 @@ func firstLine(text string) string {
 	return line
 }
 
-// files gives the YAML files of the module's folder, by name.
+// files gives the YAML files of the module's folder and of the folders in it, by their path below it.
 func (m modules) files(ctx context.Context, module *Module) (map[string][]byte, error) {
 	reader, err := m.open(ctx, module)
 	if err != nil {
 		return nil, err
 	}
 	defer reader.Close()
-	folder := module.Path + "@" + module.Version + "/" + module.Folder
+	folder := module.Path + "@" + module.Version + "/" + module.Folder + "/"
 	found := map[string][]byte{}
 	for _, f := range reader.File {
-		ext := filepath.Ext(f.Name)
-		if path.Dir(f.Name) != folder || ext != ".yaml" && ext != ".yml" {
+		name, below := strings.CutPrefix(f.Name, folder)
+		if ext := filepath.Ext(name); !below || ext != ".yaml" && ext != ".yml" {
 			continue
 		}
 		if f.UncompressedSize64 > maxModuleFile {
@@ -123,7 +122,7 @@ func (m modules) files(ctx context.Context, module *Module) (map[string][]byte, 
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", f.Name, err)
 		}
-		found[path.Base(f.Name)] = data
+		found[name] = data
 	}
 	if len(found) == 0 {
 		return nil, fmt.Errorf("the Go module %s@%s has no YAML files in %q", module.Path, module.Version, module.Folder)

@@ -35,9 +35,13 @@ func TestCommon(t *testing.T) {
 
 func TestCommonRefuses(t *testing.T) {
 	for name, test := range map[string]struct{ values, want string }{
-		"unknown entity":        {"flows: {a: {pods: {}, to: [{entity: moon}]}}", `a flow's entity is one of api-server, gateway, internet, nodes, not "moon"`},
-		"route without service": {"routes: {a: {port: 1}}", "routes.a.service"},
-		"secret without path":   {"secrets: {a: {keys: {b: c}}}", "secrets.a.path"},
+		"unknown entity":         {"flows: {a: {pods: {}, to: [{entity: moon}]}}", `a flow's entity is one of api-server, gateway, internet, nodes, not "moon"`},
+		"route without service":  {"routes: {a: {port: 1}}", "routes.a.service"},
+		"secret without path":    {"secrets: {a: {keys: {b: c}}}", "secrets.a.path"},
+		"database without size":  {"databases: {a: {database: a}}", "databases.a.size"},
+		"memory in another unit": {"databases: {a: {database: a, size: 1Gi, memory: 1Gi}}", `databases.a.memory is a number of Mi, not "1Gi"`},
+		"database for nobody":    {"databases: {a: {database: a, size: 1Gi, priorityClassName: p}}", "databases.a.clients"},
+		"login before nothing":   {"logins: {a: {service: a, port: 1}}", "logins.a.pods"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -4,6 +4,8 @@
 {{- include "common.flows" . }}
 {{- include "common.secrets" . }}
 {{- include "common.dashboards" . }}
+{{- include "common.databases" . }}
+{{- include "common.logins" . }}
 {{- end }}
 
 {{- /* The labels of every object of our own. */ -}}

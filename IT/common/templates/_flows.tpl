@@ -65,16 +65,14 @@ spec:
   {{- with $in.entities }}
   ingress:
     {{- range . }}
-    - fromEntities:
-        - {{ include "common.entity" . }}
+    - fromEntities: {{ include "common.entity" . }}
       {{- include "common.toPorts" .ports | nindent 6 }}
     {{- end }}
   {{- end }}
   {{- with $out.entities }}
   egress:
     {{- range . }}
-    - toEntities:
-        - {{ include "common.entity" . }}
+    - toEntities: {{ include "common.entity" . }}
       {{- include "common.toPorts" .ports | nindent 6 }}
     {{- end }}
   {{- end }}
@@ -126,6 +124,7 @@ toPorts:
 {{- end }}
 
 {{- define "common.entity" -}}
-{{- $names := dict "gateway" "ingress" "api-server" "kube-apiserver" "nodes" "host" "internet" "world" -}}
+{{- /* A pod's own node and the others are two entities; an API server may be on either. */ -}}
+{{- $names := dict "gateway" "[ingress]" "api-server" "[kube-apiserver]" "nodes" "[host, remote-node]" "internet" "[world]" -}}
 {{- required (printf "a flow's entity is one of %s, not %q" (keys $names | sortAlpha | join ", ") .entity) (get $names .entity) }}
 {{- end }}

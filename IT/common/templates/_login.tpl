@@ -15,6 +15,7 @@ Vault; a provider of identities takes the form's place by the proxy's own settin
 {{- $app := required (printf "logins.%s.pods" $host) $login.pods }}
 {{- $pods := dict "app.kubernetes.io/name" $name }}
 {{- $behind := default $port $login.targetPort }}
+{{- $elsewhere := and $login.namespace (ne $login.namespace $.Release.Namespace) }}
 {{- $_ := set $routes $host (dict "service" $name "port" 4180) }}
 {{- $_ := set $secrets $name (dict
       "path" (printf "%s/%s" $.Release.Namespace $name)
@@ -24,10 +25,12 @@ Vault; a provider of identities takes the form's place by the proxy's own settin
       "from" (list
         (dict "entity" "gateway" "ports" (list 4180))
         (dict "namespace" "observability" "pods" (dict "app.kubernetes.io/name" "prometheus") "ports" (list 44180)))
-      "to" (list (dict "pods" $app "ports" (list $behind)))) }}
+      "to" (list (merge (dict "pods" $app "ports" (list $behind)) (ternary (dict "namespace" $login.namespace) dict (not (not $elsewhere)))))) }}
+{{- if not $elsewhere }}
 {{- $_ := set $flows (printf "%s-behind-login" $host) (dict
       "pods" $app
       "from" (list (dict "pods" $pods "ports" (list $behind)))) }}
+{{- end }}
 ---
 apiVersion: apps/v1
 kind: Deployment
@@ -80,7 +83,7 @@ spec:
           env:
             - {name: OAUTH2_PROXY_HTTP_ADDRESS, value: "0.0.0.0:4180"}
             - {name: OAUTH2_PROXY_METRICS_ADDRESS, value: "0.0.0.0:44180"}
-            - {name: OAUTH2_PROXY_UPSTREAMS, value: "http://{{ $service }}:{{ $port }}"}
+            - {name: OAUTH2_PROXY_UPSTREAMS, value: "http://{{ $service }}{{ if $elsewhere }}.{{ $login.namespace }}{{ end }}:{{ $port }}"}
             - {name: OAUTH2_PROXY_HTPASSWD_FILE, value: /login/htpasswd}
             - name: OAUTH2_PROXY_COOKIE_SECRET
               valueFrom:

@@ -18,7 +18,8 @@ const startLasts = 30 * time.Second
 const releaseEvery = 8 * time.Second
 
 // Environment returns the variables of a child that starts with little garbage collection, since its start is what the user
-// waits for, and collects at the rate settled (see GOGC) once it runs. Above limit, in MiB, it collects whenever it can.
+// waits for, and collects at the rate settled (see GOGC) once it runs. Above limit, in MiB, it collects whenever it can, so limit has to
+// be well above what lives: near it, a process does little else.
 func Environment(settled, limit int) []string {
 	const starting = 200
 	return []string{

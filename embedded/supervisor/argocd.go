@@ -61,20 +61,20 @@ func (c *cluster) newArgoCD(ctx context.Context) ([]*child, error) {
 		name:   repoServer,
 		before: c.waitForArgoCD,
 		args:   c.repoServerArgs,
-		env:    c.env(30, 400, append(c.argoEnv(), c.repoServerEnv(private)...)...),
+		env:    c.env(30, 1200, append(c.argoEnv(), c.repoServerEnv(private)...)...),
 		after:  c.repoServerServes,
 	}
 	controller := &child{
 		name:   appController,
 		before: c.waitForArgoCD,
 		args:   c.appControllerArgs,
-		env:    c.env(30, 400, append(c.argoEnv(), "KUBECONFIG="+c.keys.kubeconfigFile(appController))...),
+		env:    c.env(30, 1200, append(c.argoEnv(), "KUBECONFIG="+c.keys.kubeconfigFile(appController))...),
 	}
 	sets := &child{
 		name:   applicationSet,
 		before: c.waitForArgoCD,
 		args:   c.applicationSetArgs,
-		env:    c.env(30, 400, append(c.argoEnv(), "KUBECONFIG="+c.keys.kubeconfigFile(applicationSet))...),
+		env:    c.env(30, 1200, append(c.argoEnv(), "KUBECONFIG="+c.keys.kubeconfigFile(applicationSet))...),
 	}
 	// Before any of them starts: each tells another where it will listen.
 	for _, name := range []string{portRepoServer, portRepoMetrics, portControllerMetrics, portWebhook} {

@@ -66,7 +66,7 @@ func (s *supervisor) newCluster(ctx context.Context, keys *keyring) ([][]*child,
 	database := &child{
 		name:  etcd,
 		args:  c.etcdArgs,
-		env:   c.env(50, 400),
+		env:   c.env(50, 800),
 		after: c.etcdServes,
 	}
 	c.apiserver = &child{
@@ -76,12 +76,12 @@ func (s *supervisor) newCluster(ctx context.Context, keys *keyring) ([][]*child,
 			return database.up.Wait(ctx)
 		},
 		args:  c.apiServerArgs,
-		env:   c.env(40, 900),
+		env:   c.env(40, 2600),
 		after: c.apiServerServes,
 	}
 	c.clients = []*child{
-		{name: controllerManager, args: c.controllerManagerArgs, env: c.env(50, 400)},
-		{name: scheduler, args: c.schedulerArgs, env: c.env(50, 400)},
+		{name: controllerManager, args: c.controllerManagerArgs, env: c.env(50, 800)},
+		{name: scheduler, args: c.schedulerArgs, env: c.env(50, 800)},
 		c.newSimulator(),
 	}
 	for _, client := range c.clients {

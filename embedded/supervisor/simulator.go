@@ -25,7 +25,7 @@ func (c *cluster) newSimulator() *child {
 				"--status-socket=" + simulatorSocket(l),
 			}, nil
 		},
-		env: c.env(50, 400),
+		env: c.env(50, 800),
 		after: func(ctx context.Context) error {
 			return until(ctx, func(ctx context.Context) error {
 				// Its webhooks answer from here on. That its nodes live is what the platform's gates wait for, side by side with

@@ -95,6 +95,13 @@ func climb(ctx context.Context, s streams, o *options, show func(ui.Event)) (*re
 	if err != nil {
 		return nil, err
 	}
+	cache, err := cacheDir()
+	if err != nil {
+		return nil, err
+	}
+	if err := createDefinitions(ctx, access, prep, cache, show); err != nil {
+		return nil, err
+	}
 	if err := catchUp(ctx, client, prep, commit, show); err != nil {
 		return nil, err
 	}

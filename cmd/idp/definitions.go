@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/idp-blueprint/idp/internal/apply"
-	"github.com/idp-blueprint/idp/internal/bootstrap"
 	"github.com/idp-blueprint/idp/internal/cluster"
 	"github.com/idp-blueprint/idp/internal/platform"
 	"github.com/idp-blueprint/idp/internal/render"
@@ -19,23 +18,10 @@ import (
 // definitionsBound is how long the API server may take to serve the stacks' definitions.
 const definitionsBound = 5 * time.Minute
 
-// createDefinitions makes the CustomResourceDefinitions of the stacks that aren't there yet, before the platform is handed over for
-// the first time. They are the very objects that Argo CD renders and owns from then on. Argo CD loads the API server's whole schema anew
+// createDefinitions makes the CustomResourceDefinitions of the stacks that aren't there yet, before Argo CD works on the commit. They are the very objects that Argo CD renders and owns from then on. Argo CD loads the API server's whole schema anew
 // for every definition that comes or changes, with its picture of the cluster locked: sixty of them that come while it works keep it from
 // seeing what it has just applied, for minutes. A resource that comes before its definition, and the retries that follow, are avoided too.
 func createDefinitions(ctx context.Context, access *cluster.Access, prep *prepared, cache string, show func(ui.Event)) error {
-	handOver, ok := prep.handOverLayer()
-	if !ok {
-		return nil
-	}
-	records, err := bootstrap.NewRecords(access.Config)
-	if err != nil {
-		return err
-	}
-	recorded, err := bootstrap.Recorded(ctx, records, []platform.Layer{handOver})
-	if err != nil || recorded[0].State == bootstrap.StateApplied {
-		return err
-	}
 	started := time.Now()
 	definitions, err := stackDefinitions(ctx, prep, cache)
 	if err != nil || len(definitions) == 0 {

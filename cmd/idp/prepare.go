@@ -204,19 +204,14 @@ func event(phase, name, state, message string, took time.Duration) ui.Event {
 	return ui.Event{Time: time.Now(), Phase: phase, Name: name, State: state, Message: message, Seconds: took.Seconds()}
 }
 
-// handOver is the component of the layer with which Argo CD takes over.
+// handOver is the layer with which Argo CD takes over.
 func (p *prepared) handOver() (platform.Component, bool) {
-	layer, ok := p.handOverLayer()
-	return layer.Component, ok
-}
-
-func (p *prepared) handOverLayer() (platform.Layer, bool) {
 	for _, layer := range p.platform.Layers {
 		if layer.HandOver {
-			return layer, true
+			return layer.Component, true
 		}
 	}
-	return platform.Layer{}, false
+	return platform.Component{}, false
 }
 
 // applications are the names of the Applications that Argo CD must end up with; none where no layer hands over to it.

@@ -10,6 +10,7 @@ import (
 	"github.com/idp-blueprint/idp/internal/bootstrap"
 	"github.com/idp-blueprint/idp/internal/cluster"
 	"github.com/idp-blueprint/idp/internal/gitops"
+	"github.com/idp-blueprint/idp/internal/platform"
 	"github.com/idp-blueprint/idp/internal/ui"
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/dynamic"
@@ -99,8 +100,10 @@ func climb(ctx context.Context, s streams, o *options, show func(ui.Event)) (*re
 	if err != nil {
 		return nil, err
 	}
-	if err := createDefinitions(ctx, access, prep, cache, show); err != nil {
-		return nil, err
+	if handOver, ok := prep.handOver(); ok && !settledAt(ctx, client, handOver, prep, commit) {
+		if err := createDefinitions(ctx, access, prep, cache, show); err != nil {
+			return nil, err
+		}
 	}
 	if err := catchUp(ctx, client, prep, commit, show); err != nil {
 		return nil, err
@@ -187,6 +190,13 @@ func publish(ctx context.Context, provider cluster.Provider, prep *prepared, sou
 	}
 	show(event(ui.PhasePublish, "", ui.StateDone, message, 0))
 	return commit, nil
+}
+
+// settledAt reports whether Argo CD holds everything at the commit already. Without an answer it doesn't: there may be no Argo CD yet.
+func settledAt(ctx context.Context, client dynamic.Interface, handOver platform.Component, prep *prepared, commit gitops.Commit) bool {
+	apps, err := gitops.NewArgoCD(client, handOver.Namespace).Applications(ctx)
+	want := gitops.Want{Applications: prep.applications(), Root: handOver.App, Revision: commit.SHA}
+	return err == nil && want.Met(apps)
 }
 
 // catchUpBound is how long Argo CD may take to see a new commit before its layers are applied. It is not waited for longer: what

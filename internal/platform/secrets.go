@@ -29,7 +29,7 @@ type SecretServer struct {
 	ServiceAccount string // as whom the platform logs in to change the store
 	Kubernetes     string // where the server reaches the API server
 	CA             SecretRef
-	UnsealKeys     string // name of the Secret, in Namespace
+	UnsealKeys     SecretRef // Secret of Namespace; Key is the prefix of its keys, which end in 0, 1, …
 	Shares         int
 	Threshold      int
 }
@@ -221,7 +221,13 @@ func (s source) secretServerFields(v *SecretServer) []field {
 				required("key", s.text(&v.CA.Key)),
 			})
 		}),
-		required("unsealKeys", s.textWith(&v.UnsealKeys, notDomain)),
+		required("unsealKeys", func(at string, n *yaml.Node) {
+			s.mapping(at, n, []field{
+				required("secret", s.textWith(&v.UnsealKeys.Name, notDomain)),
+				required("prefix", s.textWith(&v.UnsealKeys.Key, NotSecretKey)),
+			})
+			v.UnsealKeys.Namespace = v.Namespace
+		}),
 		optional("shares", s.number(&v.Shares, maxShares)),
 		optional("threshold", s.number(&v.Threshold, maxShares)),
 	}

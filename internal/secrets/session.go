@@ -308,6 +308,9 @@ func (p *opening) revokeRoot(ctx context.Context) error {
 	return nil
 }
 
+// invalidAccessor is what a server says of a token that is gone: Vault with 403, OpenBao with 400.
+const invalidAccessor = "invalid accessor"
+
 // revokeRoots ends the root tokens that an interrupted run left.
 func revokeRoots(ctx context.Context, client *api.Client, token string) error {
 	client, err := client.Clone()
@@ -326,7 +329,7 @@ func revokeRoots(ctx context.Context, client *api.Client, token string) error {
 	for _, accessor := range accessors {
 		id, _ := accessor.(string)
 		info, err := client.Auth().Token().LookupAccessorWithContext(ctx, id)
-		if answers(err, http.StatusForbidden, "invalid accessor") || answers(err, http.StatusNotFound) {
+		if answers(err, http.StatusForbidden, invalidAccessor) || answers(err, http.StatusBadRequest, invalidAccessor) {
 			continue // it has ended meanwhile
 		}
 		if err != nil {

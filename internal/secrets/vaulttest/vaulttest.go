@@ -387,7 +387,7 @@ func (s *Server) token(path string, body map[string]any) answer {
 		}
 		return data(map[string]any{"accessor": t.accessor, "policies": t.policies})
 	}
-	return wrong(http.StatusForbidden, "invalid accessor")
+	return wrong(http.StatusBadRequest, "invalid accessor")
 }
 
 func (s *Server) policy(method, name string, body map[string]any) answer {

@@ -460,3 +460,23 @@ func TestTheEnvironmentIsNotRead(t *testing.T) {
 	require.Empty(t, client.Headers().Get("X-Other"))
 	require.Equal(t, b.server.URL(), client.Address())
 }
+
+// A member with a new disk says that it isn't initialised, while another one holds everything.
+func TestAMemberWithANewDisk(t *testing.T) {
+	old := newBench(t, newStandIn())
+	_, err := old.store(small).Reconcile(t.Context())
+	require.NoError(t, err)
+	members, err := old.Members(t.Context())
+	require.NoError(t, err)
+	b := newBench(t, newStandIn())
+	b.state, b.extra = old.state, members
+	old.sent()
+
+	result, err := b.store(small).Reconcile(t.Context())
+	require.NoError(t, err)
+	require.True(t, result.Unchanged)
+	_, err = b.store(large).Reconcile(t.Context())
+	require.NoError(t, err)
+	require.NotContains(t, append(b.sent(), old.sent()...), "POST sys/init")
+	require.Equal(t, old.state.Keys, b.state.Keys)
+}

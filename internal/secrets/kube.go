@@ -13,16 +13,18 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
+	"k8s.io/klog/v2"
+	"k8s.io/streaming/pkg/httpstream"
 	"k8s.io/utils/ptr"
 
 	"github.com/idp-blueprint/idp/internal/platform"
@@ -56,6 +58,8 @@ type Kube struct {
 
 // NewKube is the site that a declaration names in the cluster that cfg reaches. It sends nothing yet.
 func NewKube(cfg *rest.Config, server platform.SecretServer) (*Kube, error) {
+	cfg = rest.CopyConfig(cfg)
+	cfg.QPS, cfg.RateLimiter = -1, nil // the API server's own fairness decides
 	client, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", cfg.Host, err)
@@ -68,7 +72,7 @@ func (k *Kube) Close() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for uid, f := range k.forwards {
-		close(f.stop)
+		f.stop()
 		delete(k.forwards, uid)
 	}
 }
@@ -151,7 +155,7 @@ func (k *Kube) reach(ctx context.Context, name string, authority *x509.CertPool)
 // forward is one port-forward.
 type forward struct {
 	port uint16
-	stop chan struct{}
+	stop context.CancelFunc
 	done chan struct{}
 }
 
@@ -170,17 +174,20 @@ func (k *Kube) forward(ctx context.Context, pod string) (*forward, error) {
 	if err != nil {
 		return nil, err
 	}
-	var dialer httpstream.Dialer = spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, target)
-	if tunnel, err := portforward.NewSPDYOverWebsocketDialer(target, k.config); err == nil {
-		dialer = portforward.NewFallbackDialer(tunnel, dialer, func(err error) bool {
+	dialer := spdy.NewDialerForStreaming(upgrader, &http.Client{Transport: transport}, http.MethodPost, target)
+	if tunnel, err := portforward.NewSPDYOverWebsocketDialerForStreaming(target, k.config); err == nil {
+		dialer = portforward.NewFallbackDialerForStreaming(tunnel, dialer, func(err error) bool {
 			return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
 		})
 	}
-	f := &forward{stop: make(chan struct{}), done: make(chan struct{})}
+	// It lives longer than the request that opens it, and doesn't log: what matters comes back as an error.
+	alive, stop := context.WithCancel(klog.NewContext(context.WithoutCancel(ctx), logr.Discard()))
+	f := &forward{stop: stop, done: make(chan struct{})}
 	ready := make(chan struct{})
 	ports := []string{"0:" + strconv.Itoa(k.server.Port)}
-	forwarder, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, ports, f.stop, ready, io.Discard, io.Discard)
+	forwarder, err := portforward.NewOnAddressesForStreamingWithContext(alive, dialer, []string{"127.0.0.1"}, ports, ready, io.Discard, io.Discard)
 	if err != nil {
+		stop()
 		return nil, err
 	}
 	var failed error
@@ -194,17 +201,19 @@ func (k *Kube) forward(ctx context.Context, pod string) (*forward, error) {
 	case <-ready:
 		open, err := forwarder.GetPorts()
 		if err != nil {
+			stop()
 			return nil, err
 		}
 		f.port = open[0].Local
 		return f, nil
 	case <-f.done:
+		stop()
 		return nil, fmt.Errorf("forwarding a port to it: %w", failed)
 	case <-timer.C:
-		close(f.stop)
+		stop()
 		return nil, fmt.Errorf("forwarding a port to it: no answer within %s", forwardTimeout)
 	case <-ctx.Done():
-		close(f.stop)
+		stop()
 		return nil, context.Cause(ctx)
 	}
 }

@@ -1,7 +1,19 @@
 package secrets
 
 import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io"
+	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -9,9 +21,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/bcrypt"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/streaming/pkg/httpstream"
+	"k8s.io/streaming/pkg/httpstream/spdy"
 
 	"github.com/idp-blueprint/idp/internal/platform"
 )
@@ -22,9 +39,46 @@ type fakeAPI struct {
 	objects map[string]map[string]any // by path
 	deleted []string
 	version int
+	target  string // where a forwarded port leads
+
+	connections []httpstream.Connection
+}
+
+// forward is the kubelet's end of a port-forward.
+func (f *fakeAPI) forward(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost { // the newer way, by WebSocket, which this server doesn't have
+		http.Error(w, "not by WebSocket", http.StatusBadRequest)
+		return
+	}
+	if _, err := httpstream.Handshake(r, w, []string{portforward.PortForwardProtocolV1Name}); err != nil {
+		return
+	}
+	target := f.target
+	connection := spdy.NewResponseUpgrader().UpgradeResponse(w, r, func(s httpstream.Stream, replied <-chan struct{}) error {
+		if s.Headers().Get("streamType") == "error" {
+			go func() { <-replied; _ = s.Close() }()
+			return nil
+		}
+		server, err := net.Dial("tcp", target)
+		if err != nil {
+			return err
+		}
+		go func() { <-replied; _, _ = io.Copy(server, s); _ = server.Close() }()
+		go func() { <-replied; _, _ = io.Copy(s, server); _ = s.Close() }()
+		return nil
+	})
+	if connection != nil {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.connections = append(f.connections, connection)
+	}
 }
 
 func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasSuffix(r.URL.Path, "/portforward") {
+		f.forward(w, r)
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	answer := func(code int, body any) {
@@ -137,4 +191,80 @@ func TestMembersThatCannotBeReached(t *testing.T) {
 	require.NoError(t, k.Wipe(t.Context()))
 	slices.Sort(api.deleted)
 	require.Equal(t, []string{"data-store-0", "data-store-1", "data-store-2", "store-0", "store-1", "store-2"}, api.deleted)
+}
+
+// certificate signs itself for a host; it is the authority too.
+func certificate(t *testing.T, host string) (tls.Certificate, []byte) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{host}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	require.NoError(t, err)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+// inCluster is a cluster with one server of a store in it, whose certificate is for host.
+func inCluster(t *testing.T, host string) (*Kube, *fakeAPI, *standIn) {
+	t.Helper()
+	k, api := newFakeKube(t)
+	s := newStandIn()
+	own, authority := certificate(t, host)
+	server := httptest.NewUnstartedServer(s.Server)
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{own}, MinVersion: tls.VersionTLS12}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	api.target = server.Listener.Addr().String()
+	t.Cleanup(func() {
+		for _, c := range api.connections {
+			_ = c.Close()
+		}
+	})
+	api.objects["/api/v1/namespaces/c/secrets/ca"] = map[string]any{
+		"metadata": map[string]any{"name": "ca"}, "data": map[string]any{"tls.crt": base64.StdEncoding.EncodeToString(authority)},
+	}
+	api.objects["/apis/apps/v1/namespaces/v/statefulsets/store"] = map[string]any{
+		"metadata": map[string]any{"name": "store", "namespace": "v"}, "spec": map[string]any{"replicas": 1},
+	}
+	api.objects["/api/v1/namespaces/v/pods/store-0"] = map[string]any{
+		"metadata": map[string]any{"name": "store-0", "uid": "u"}, "status": map[string]any{"phase": "Running"},
+	}
+	return k, api, s
+}
+
+// The whole way: state in a Secret, login by ServiceAccount, the server behind a port-forward, TLS verified.
+func TestThroughTheCluster(t *testing.T) {
+	k, api, s := inCluster(t, "store.v.svc")
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	store := New(Options{Site: k, Declared: declared(t, small), Every: 10 * time.Millisecond, Cost: bcrypt.MinCost, Say: func(text string) { t.Log(text) }})
+	result, err := store.Reconcile(ctx)
+	require.NoError(t, err)
+	require.NotEmpty(t, result.Changed)
+	got, err := store.Get(t.Context(), "a/admin")
+	require.NoError(t, err)
+	require.Len(t, got["a/admin"]["password"], 32)
+	again, err := store.Reconcile(t.Context())
+	require.NoError(t, err)
+	require.True(t, again.Unchanged)
+	require.Zero(t, s.Roots())
+	kept, err := json.Marshal(api.objects)
+	require.NoError(t, err)
+	require.NotContains(t, string(kept), got["a/admin"]["password"])
+	require.NotContains(t, string(kept), "hvs.")
+	require.NotContains(t, string(kept), base64.StdEncoding.EncodeToString([]byte("hvs.")))
+}
+
+func TestACertificateForAnotherServerIsRefused(t *testing.T) {
+	k, _, _ := inCluster(t, "other.v.svc")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	store := New(Options{Site: k, Declared: declared(t, small), Every: time.Millisecond, Say: func(text string) { cancel(errors.New(text)) }})
+	_, err := store.Reconcile(ctx)
+	require.ErrorContains(t, err, "certificate is valid for other.v.svc, not store.v.svc")
+	state, err := k.Load(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, State{}, state, "nothing was begun")
 }

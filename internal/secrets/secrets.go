@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
@@ -94,9 +95,7 @@ type Store struct{ Options }
 
 // New is a store; it sends nothing yet.
 func New(o Options) *Store {
-	if o.Say == nil {
-		o.Say = func(string) {}
-	}
+	o.Say = once(o.Say)
 	if o.Every == 0 {
 		o.Every = 2 * time.Second
 	}
@@ -110,6 +109,20 @@ func New(o Options) *Store {
 		o.Cost = bcrypt.DefaultCost
 	}
 	return &Store{o}
+}
+
+// once leaves out what was just said; what is waited for is looked at again and again.
+func once(say func(string)) func(string) {
+	var mu sync.Mutex
+	last := ""
+	return func(text string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if say != nil && text != last {
+			say(text)
+		}
+		last = text
+	}
 }
 
 // Result is what a run did.

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/idp-blueprint/idp/internal/platform"
+	"github.com/idp-blueprint/idp/internal/secrets"
 	"github.com/spf13/cobra"
 )
 
@@ -53,8 +54,9 @@ func run(ctx context.Context, args []string, s streams) int {
 func exitCode(ctx context.Context, err error) int {
 	var usage usageError
 	var input *platform.InputError
+	var secret *secrets.InputError
 	switch {
-	case errors.As(err, &usage), errors.As(err, &input):
+	case errors.As(err, &usage), errors.As(err, &input), errors.As(err, &secret):
 		return exitUsage
 	case ctx.Err() != nil:
 		return exitFailed // interrupted
@@ -92,6 +94,7 @@ with simulated nodes. Nothing needs root, and nothing is installed outside your 
 	o.bind(cmd.PersistentFlags())
 	for _, sub := range []*cobra.Command{
 		newUp(s, o), newDown(s, o), newStatus(s, o), newRender(s, o), newLint(s, o), newLock(s, o), newKubeconfig(s, o),
+		newSecrets(s, o), newCredentials(s, o), newCA(s, o),
 		newCharts(s, o), newBuild(s, o), newDoctor(s, o), newVersion(s, o),
 	} {
 		if sub.Args == nil {

@@ -238,6 +238,7 @@ func applyLayers(ctx context.Context, access *cluster.Access, provider cluster.P
 	if keeper, ok := provider.(bootstrap.Snapshotter); ok {
 		runner.Snapshots = keeper
 	}
+	runner.Seeder = seeder{access}
 	return runner.Run(ctx, prep.steps)
 }
 

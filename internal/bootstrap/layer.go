@@ -59,7 +59,7 @@ func (x *run) bringUp(ctx context.Context, s Step, started time.Time, bound time
 		return 0, err
 	}
 	say := func(text string) { x.emit(s.Layer.Name, stateWaiting, text, time.Since(started).Seconds()) }
-	result, err := x.Applier.Apply(ctx, s.Objects, apply.Options{
+	result, err := x.applyAndSeed(ctx, s, apply.Options{
 		Component: s.Layer.Path, Namespace: s.Layer.Namespace, Previous: previous, Progress: say,
 	})
 	if err != nil {

@@ -15,6 +15,7 @@ type Runner struct {
 	Applier   Applier
 	Records   Records
 	Snapshots Snapshotter // nil: none are kept
+	Seeder    Seeder      // nil: gates that want a secret store seeded are left out
 	Emit      func(Event) // nil: nobody watches. Never called by two goroutines at once.
 }
 

@@ -41,7 +41,22 @@ func readLayers(fsys fs.FS, out *findings) []listed {
 	s.sequence(func(_ string, item *yaml.Node) {
 		layers = append(layers, s.layer(item))
 	})("", resolve(n))
-	return s.distinct(layers)
+	layers = s.distinct(layers)
+	for _, l := range layers {
+		for i := range l.Gates {
+			if g := &l.Gates[i]; g.seeded != "" {
+				g.Seeded = readSecrets(fsys, path.Join(l.Path, g.seeded), out)
+			}
+		}
+	}
+	return layers
+}
+
+func notFileName(value string) string {
+	if value == "" || path.Base(value) != value || value == ".." {
+		return "is no name of a file in the layer's folder"
+	}
+	return ""
 }
 
 func (s source) layer(n *yaml.Node) listed {
@@ -138,6 +153,7 @@ func (s source) gateFields(g *Gate) []field {
 			s.object(&g.DryRun)(path, n)
 			s.checkObject(path, n, g.DryRun)
 		}),
+		optional("seeded", s.textWith(&g.seeded, notFileName)),
 	}
 }
 

@@ -28,6 +28,7 @@ func Load(fsys fs.FS, root string) (*Platform, error) {
 	stacks := readStacks(fsys, out)
 	switchStacks(stacks, config.Stacks, stackLines, out)
 	checkApps(layers, stacks, out)
+	narrowSecrets(layers, stacks)
 	if err := out.err(); err != nil {
 		return nil, err
 	}
@@ -82,6 +83,20 @@ func switchStacks(stacks []Stack, switches map[string]bool, lines map[string]int
 				Msg:  fmt.Sprintf("there is no stack %q", name),
 				Hint: didYouMean(name, names, "stacks"),
 			})
+		}
+	}
+}
+
+// narrowSecrets leaves to the declared stores what the stacks that are on need.
+func narrowSecrets(layers []listed, stacks []Stack) {
+	on := func(name string) bool {
+		return slices.ContainsFunc(stacks, func(s Stack) bool { return s.Name == name && s.Enabled })
+	}
+	for _, l := range layers {
+		for i := range l.Gates {
+			if d := l.Gates[i].Seeded; d != nil {
+				l.Gates[i].Seeded = d.For(on)
+			}
 		}
 	}
 }

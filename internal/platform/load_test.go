@@ -297,7 +297,7 @@ func TestLoadRefuses(t *testing.T) {
 			[]string{`IT/layers.yaml:1: layers need one another: namespaces (line 1) → cilium (line 4) → namespaces (line 1); remove one of these needs`}},
 		"gates": {layer("gates:\n  - {}\n  - {established: [a.io], dryRun: {apiVersion: v1, kind: C, metadata: {name: x}}}\n  - {establishd: [a.io]}\n  - {established: []}\n  - {condition: {kind: X, status: Yes}}\n  - {dryRun: {kind: C}}\n  - {dryRun: {apiVersion: v1, kind: C, metadata: {name: x}, n: .nan}}"),
 			[]string{
-				`IT/layers.yaml:7: layer cilium.gates[0] is empty; give it one of established, condition, dryRun`,
+				`IT/layers.yaml:7: layer cilium.gates[0] is empty; give it one of established, condition, dryRun, seeded`,
 				`IT/layers.yaml:8: layer cilium.gates[1] has two kinds: established and dryRun; make it two gates`,
 				`IT/layers.yaml:9: unknown key "establishd" in layer cilium.gates[2]; did you mean "established"?`,
 				`IT/layers.yaml:10: layer cilium.gates[3].established is empty; name CustomResourceDefinitions such as certificates.cert-manager.io`,
@@ -310,7 +310,7 @@ func TestLoadRefuses(t *testing.T) {
 				`IT/layers.yaml:13: layer cilium.gates[6].dryRun.n: .nan has no JSON form; quote it if it is meant as a string`,
 			}},
 		"gate without a value": {layer("gates:\n  - established:"),
-			[]string{`IT/layers.yaml:7: layer cilium.gates[0] is empty; give it one of established, condition, dryRun`}},
+			[]string{`IT/layers.yaml:7: layer cilium.gates[0] is empty; give it one of established, condition, dryRun, seeded`}},
 		"timeout": {layer("timeout: 5"),
 			[]string{`IT/layers.yaml:6: layer cilium.timeout: 5 is no duration; write it as 90s or 5m, at most 24h`}},
 		"timeout below zero": {layer("timeout: -5m"),

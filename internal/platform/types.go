@@ -116,7 +116,20 @@ type Gate struct {
 	Established []string       // CustomResourceDefinitions whose condition Established is True
 	Condition   *Condition     // a status condition of one object
 	DryRun      map[string]any // an object that the API server must accept, webhooks included, without storing it
+	Seeded      *Secrets       `json:",omitempty"` // a secret store that must be as declared; it is made so while the layer's objects come up
 	Line        int            // in layers.yaml, 1-based
+
+	seeded string // the file of Seeded, in the layer's folder
+}
+
+// Secrets is the store that a layer's gate declares, with those parts that the enabled stacks need; nil for none.
+func (l Layer) Secrets() *Secrets {
+	for _, g := range l.Gates {
+		if g.Seeded != nil {
+			return g.Seeded
+		}
+	}
+	return nil
 }
 
 // Condition is a status condition of one object.

@@ -19,7 +19,8 @@ Vault; a provider of identities takes the form's place by the proxy's own settin
 {{- $_ := set $routes $host (dict "service" $name "port" 4180) }}
 {{- $_ := set $secrets $name (dict
       "path" (printf "%s/%s" $.Release.Namespace $name)
-      "keys" (dict "cookie-secret" "cookieSecret" "htpasswd" "htpasswd")) }}
+      "keys" (dict "cookie-secret" "cookieSecret" "bcrypt" "bcrypt")
+      "template" (dict "htpasswd" "admin:{{ .bcrypt }}")) }}
 {{- $_ := set $flows $name (dict
       "pods" $pods
       "from" (list

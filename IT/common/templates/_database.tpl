@@ -58,7 +58,7 @@ spec:
         - weight: 100
           preference:
             matchExpressions:
-              - {key: idp.dev/pool, operator: In, values: [infra]}
+              - {key: idp.dev/pool, operator: In, values: [{{ default "infra" $database.pool }}]}
   inheritedMetadata:
     labels:
       # Not the name and instance of the component: its Service selects by these, and would send requests to the database.

@@ -26,7 +26,7 @@ func (a *ArgoCD) CatchUp(ctx context.Context, names []string, revision string) e
 	for {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("Argo CD has not looked at commit %.12s for %s: %w", revision, strings.Join(behind, ", "), context.Cause(ctx))
+			return fmt.Errorf("commit %.12s was not looked at by Argo CD for %s: %w", revision, strings.Join(behind, ", "), context.Cause(ctx))
 		case <-ticker.C:
 		}
 		now, err := a.behind(ctx, names, revision)

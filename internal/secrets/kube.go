@@ -106,7 +106,7 @@ func (k *Kube) authority(ctx context.Context) (*x509.CertPool, error) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("Secret %s/%s has no certificate in %s", k.server.CA.Namespace, k.server.CA.Name, k.server.CA.Key)
+		return nil, fmt.Errorf("no certificate in key %[3]s of the Secret %[1]s/%[2]s", k.server.CA.Namespace, k.server.CA.Name, k.server.CA.Key)
 	}
 	return pool, nil
 }
@@ -119,7 +119,7 @@ func (k *Kube) Certificate(ctx context.Context) ([]byte, error) {
 		return nil, fmt.Errorf("reading the platform's authority: %w", err)
 	}
 	if len(secret.Data[ca.Key]) == 0 {
-		return nil, fmt.Errorf("Secret %s/%s has no key %q", ca.Namespace, ca.Name, ca.Key)
+		return nil, fmt.Errorf("no key %[3]q in the Secret %[1]s/%[2]s", ca.Namespace, ca.Name, ca.Key)
 	}
 	return secret.Data[ca.Key], nil
 }

@@ -87,12 +87,9 @@ func newLinter(ctx context.Context, o *options, p *platform.Platform) (*linter, 
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return nil, fmt.Errorf("making the cache folder: %w", err)
-	}
-	staged, err := os.MkdirTemp(cache, "staged-")
+	staged, err := stagingFolder(cache)
 	if err != nil {
-		return nil, fmt.Errorf("making a folder for the staged platform: %w", err)
+		return nil, err
 	}
 	l := &linter{platform: p, staged: staged, cache: cache}
 	if l.sources, err = gitops.Stage(ctx, p, collector{l, newResolver(o, cache)}, staged); err != nil {

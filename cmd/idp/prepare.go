@@ -48,12 +48,9 @@ func prepare(ctx context.Context, o *options, show func(ui.Event)) (*prepared, e
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return nil, fmt.Errorf("making the cache folder: %w", err)
-	}
-	staged, err := os.MkdirTemp(cache, "staged-")
+	staged, err := stagingFolder(cache)
 	if err != nil {
-		return nil, fmt.Errorf("making a folder for the staged platform: %w", err)
+		return nil, err
 	}
 	prep := &prepared{platform: p, staged: staged}
 	if err := prep.fill(ctx, o, cache, show); err != nil {
@@ -61,6 +58,18 @@ func prepare(ctx context.Context, o *options, show func(ui.Event)) (*prepared, e
 		return nil, err
 	}
 	return prep, nil
+}
+
+// stagingFolder is a new folder in the cache for a staged platform; whoever asks removes it.
+func stagingFolder(cache string) (string, error) {
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return "", fmt.Errorf("making the cache folder: %w", err)
+	}
+	staged, err := os.MkdirTemp(cache, "staged-")
+	if err != nil {
+		return "", fmt.Errorf("making a folder for the staged platform: %w", err)
+	}
+	return staged, nil
 }
 
 func load(o *options) (*platform.Platform, error) {

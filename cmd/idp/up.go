@@ -195,8 +195,13 @@ func publish(ctx context.Context, provider cluster.Provider, prep *prepared, sou
 // settledAt reports whether Argo CD holds everything at the commit already. Without an answer it doesn't: there may be no Argo CD yet.
 func settledAt(ctx context.Context, client dynamic.Interface, handOver platform.Component, prep *prepared, commit gitops.Commit) bool {
 	apps, err := gitops.NewArgoCD(client, handOver.Namespace).Applications(ctx)
-	want := gitops.Want{Applications: prep.applications(), Root: handOver.App, Revision: commit.SHA}
+	want := prep.want(handOver, commit)
 	return err == nil && want.Met(apps)
+}
+
+// want is Argo CD's state once it holds the platform as it was published.
+func (p *prepared) want(handOver platform.Component, commit gitops.Commit) gitops.Want {
+	return gitops.Want{Applications: p.applications(), Root: handOver.App, Revision: commit.SHA}
 }
 
 // catchUpBound is how long Argo CD may take to see a new commit before its layers are applied. It is not waited for longer: what
@@ -258,7 +263,7 @@ func follow(ctx context.Context, client dynamic.Interface, prep *prepared, commi
 		return nil, false, nil
 	}
 	argo := gitops.NewArgoCD(client, handOver.Namespace)
-	want := gitops.Want{Applications: prep.applications(), Root: handOver.App, Revision: commit.SHA}
+	want := prep.want(handOver, commit)
 	apps, err := argo.Applications(ctx)
 	if err == nil && want.Met(apps) {
 		showApplications(prep.platform, apps, show)

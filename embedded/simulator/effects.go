@@ -57,7 +57,9 @@ type outcome struct {
 
 // made is one object that a controller would have made.
 type made struct {
-	Owned  bool           `json:"owned,omitempty"`
+	Owned bool `json:"owned,omitempty"`
+	// Merged says that the object is another's and only gets these fields beside its own; what its owner says of it stays.
+	Merged bool           `json:"merged,omitempty"`
 	Object map[string]any `json:"object"`
 }
 
@@ -193,7 +195,9 @@ func (e *effect) Render(object map[string]any, env env) (outcome, error) {
 	old, _ := object["status"].(map[string]any)
 	finishConditions(out.Status, old, env.Now())
 	for i := range out.Objects {
-		mark(out.Objects[i].Object, e.Part)
+		if !out.Objects[i].Merged {
+			mark(out.Objects[i].Object, e.Part)
+		}
 	}
 	return out, nil
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -249,8 +250,16 @@ func (p *player) apply(ctx context.Context, owner *unstructured.Unstructured, m 
 	if err != nil {
 		return false, err
 	}
+	manager, note, value := fieldManager, digestAnnotation, digest
+	if m.Merged {
+		// Several may add to one object, each under its own name: an apply takes back what the same manager applied before.
+		manager, note, value = fieldManager+"-"+owner.GetName(), mergedAnnotation(owner.GetName()), digest+" simulated"
+	}
 	notes := o.GetAnnotations()
-	notes[digestAnnotation] = digest
+	if notes == nil {
+		notes = map[string]string{}
+	}
+	notes[note] = value
 	o.SetAnnotations(notes)
 	api, err := p.resource(o.GetAPIVersion(), o.GetKind(), o.GetNamespace())
 	if err != nil {
@@ -259,15 +268,26 @@ func (p *player) apply(ctx context.Context, owner *unstructured.Unstructured, m 
 	what := fmt.Sprintf("%s %s/%s for %s %s", o.GetKind(), o.GetNamespace(), o.GetName(), owner.GetKind(), owner.GetName())
 	live, err := api.Get(ctx, o.GetName(), metav1.GetOptions{})
 	switch {
-	case err == nil && live.GetAnnotations()[digestAnnotation] == digest:
+	case err == nil && live.GetAnnotations()[note] == value:
 		return false, nil
+	case m.Merged && apierrors.IsNotFound(err):
+		return false, nil // its owner makes it
 	case err != nil && !apierrors.IsNotFound(err):
 		return false, fmt.Errorf("read %s: %w", what, err)
 	}
-	if _, err := api.Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: fieldManager, Force: true}); err != nil {
+	if _, err := api.Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: manager, Force: true}); err != nil {
 		return false, fmt.Errorf("make %s: %w", what, err)
 	}
 	return true, nil
+}
+
+// mergedAnnotation is the key of the note that owner leaves on an object it adds fields to.
+func mergedAnnotation(owner string) string {
+	const longest = 63
+	if len(owner) > longest {
+		owner = strings.TrimRight(owner[:longest], "-.")
+	}
+	return "merged.idp.dev/" + owner
 }
 
 func digestOf(object map[string]any) (string, error) {

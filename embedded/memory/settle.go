@@ -5,6 +5,7 @@ package memory
 import (
 	"os"
 	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
 	"time"
 )
@@ -42,20 +43,44 @@ func Settle() {
 	SettleAt(settled)
 }
 
-// SettleAt does the same for a process that nobody gave the variables; settled is its GOGC from then on.
+// SettleAt does the same for a process that nobody gave the variables; settled is its GOGC from then on while it works, and a
+// fraction of it while it rests.
 func SettleAt(settled int) {
 	go func() {
 		time.Sleep(startLasts)
-		collectAt := startLasts
+		collectAt, resting := startLasts, false
+		before := read()
 		for age := startLasts; ; age += releaseEvery {
-			if age >= collectAt {
-				// Once after the start; later for what a full synchronisation has left.
-				debug.SetGCPercent(settled)
+			now := read()
+			percent, rests := pace(now.allocated-before.allocated, now.live, settled)
+			debug.SetGCPercent(percent)
+			if age >= collectAt || rests && !resting {
+				// After the start, whenever work has ended, and now and then for what little by little was left.
 				debug.FreeOSMemory()
 				collectAt = min(2*age, age+4*time.Minute)
 			}
+			before, resting = now, rests
 			releaseProgram()
 			time.Sleep(releaseEvery)
 		}
 	}()
+}
+
+// pace decides from what was allocated since the last look, in bytes, and what lives, at which GOGC to go on, and whether the
+// process rests. One that rests collects early, which then costs next to nothing; one that works would do little else.
+func pace(allocated, live uint64, settled int) (percent int, rests bool) {
+	const part, least = 4, 10
+	if allocated > live/part {
+		return settled, false
+	}
+	return max(settled/part, least), true
+}
+
+// heap is what has been allocated since the start and what lived at the last collection, in bytes.
+type heap struct{ allocated, live uint64 }
+
+func read() heap {
+	samples := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}}
+	metrics.Read(samples)
+	return heap{samples[0].Value.Uint64(), samples[1].Value.Uint64()}
 }

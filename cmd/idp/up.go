@@ -116,6 +116,11 @@ func climb(ctx context.Context, s streams, o *options, show func(ui.Event)) (*re
 	if err != nil {
 		return nil, err
 	}
+	if server, ok := provider.(reconciling); ok && apps != nil {
+		if err := server.AwaitRunning(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if keeper, ok := provider.(bootstrap.Snapshotter); ok && (changed || anyApplied(outcomes)) {
 		if err := keeper.Save(ctx, wanted); err != nil {
 			show(event(ui.PhaseNote, "snapshot", ui.StateFailed, "not kept: "+err.Error(), 0))
@@ -170,6 +175,9 @@ type repository interface{ GitDir() string }
 type preparer interface {
 	BeforeStart(func(context.Context) error)
 }
+
+// reconciling is a provider that runs Argo CD's processes itself.
+type reconciling interface{ AwaitRunning(context.Context) error }
 
 // publish puts the checkout's commit where Argo CD reads it.
 func publish(ctx context.Context, provider cluster.Provider, prep *prepared, source gitSource, show func(ui.Event)) (gitops.Commit, error) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -247,15 +248,17 @@ func (i *idp) downAll(t *testing.T) {
 }
 
 // processes lists the processes whose command line names the path.
-func processes(t *testing.T, path string) []string {
+func processes(t *testing.T, path string) map[int]string {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	require.NoError(t, err)
-	var found []string
+	found := map[int]string{}
 	for _, file := range files {
 		content, err := os.ReadFile(file)
 		if err == nil && bytes.Contains(content, []byte(path)) {
-			found = append(found, strings.ReplaceAll(string(content), "\x00", " "))
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			require.NoError(t, err)
+			found[pid] = strings.ReplaceAll(string(content), "\x00", " ")
 		}
 	}
 	return found

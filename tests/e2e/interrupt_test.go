@@ -5,6 +5,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -13,35 +15,47 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestKilledAtAnyMoment ends `up` and everything that it started with SIGKILL, or up alone with SIGINT, at a random moment, and runs it again.
-// IDP_E2E_KILLS sets how often; each round starts from nothing, without snapshots.
+// TestKilledAtAnyMoment ends `up` at a random moment and runs it again: with SIGKILL, every second time together with every process that
+// it started, or with SIGINT.
+// IDP_E2E_KILLS and IDP_E2E_INTERRUPTS set how often; each round starts from nothing, without snapshots.
 func TestKilledAtAnyMoment(t *testing.T) {
-	rounds := 1
-	if n, err := strconv.Atoi(os.Getenv("IDP_E2E_KILLS")); err == nil {
-		rounds = n
-	}
+	signals := slices.Repeat([]syscall.Signal{syscall.SIGKILL}, setting(t, "IDP_E2E_KILLS", 1))
+	signals = append(signals, slices.Repeat([]syscall.Signal{syscall.SIGINT}, setting(t, "IDP_E2E_INTERRUPTS", 0))...)
 	tool := newIDP(t, "")
 	started := time.Now()
 	require.True(t, tool.up(t, "--name", "whole").Ready)
 	whole := time.Since(started)
 	tool.ok(t, "down", "--name", "whole")
 
-	for round := range rounds {
+	for round, signal := range signals {
 		require.NoError(t, os.RemoveAll(tool.cache+"/snapshots"))
 		moment := rand.N(whole)
-		signal := syscall.SIGKILL
-		if round%2 == 1 {
-			signal = syscall.SIGINT
-		}
 		t.Logf("round %d: %s after %s of %s", round, signal, moment, whole)
-		ended := killAfter(t, tool, moment, signal)
-		if ended {
+		if killAfter(t, tool, moment, signal) {
 			t.Log("up had ended before")
+		}
+		if signal == syscall.SIGKILL && round%2 == 1 {
+			for pid := range processes(t, filepath.Join(tool.state, "killed")) {
+				// One may have ended with its supervisor.
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
 		}
 		require.True(t, tool.up(t, "--name", "killed").Ready)
 		tool.ok(t, "down", "--name", "killed")
 		require.NoDirExists(t, tool.state+"/killed")
 	}
+}
+
+// setting reads a number from the environment.
+func setting(t *testing.T, name string, otherwise int) int {
+	t.Helper()
+	text, ok := os.LookupEnv(name)
+	if !ok {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	require.NoError(t, err, name)
+	return n
 }
 
 // killAfter starts up, ends it after the time and reports whether it had ended by itself.

@@ -2,8 +2,10 @@ package e2e
 
 import (
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +70,8 @@ func TestPlatform(t *testing.T) {
 		for _, layer := range other.Layers {
 			require.Equal(t, "cached", layer.State, layer.Name)
 		}
+		lines := slices.Collect(maps.Values(processes(t, filepath.Join(tool.state, "two"))))
+		require.Contains(t, strings.Join(lines, "\n"), " argocd-application-controller ", "ready is said of an Argo CD that runs")
 	})
 	t.Run("down leaves nothing", func(t *testing.T) {
 		for _, name := range []string{"one", "two"} {

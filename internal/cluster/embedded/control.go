@@ -38,6 +38,7 @@ type status struct {
 		Name     string
 		PID      int
 		State    string
+		Waiting  string // for what, while State is waiting
 		Restarts int
 		RSS, PSS int64 // bytes
 	}

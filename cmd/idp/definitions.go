@@ -3,23 +3,21 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/idp-blueprint/idp/internal/apply"
 	"github.com/idp-blueprint/idp/internal/cluster"
-	"github.com/idp-blueprint/idp/internal/platform"
-	"github.com/idp-blueprint/idp/internal/render"
 	"github.com/idp-blueprint/idp/internal/ui"
-	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // definitionsBound is how long the API server may take to serve the stacks' definitions.
 const definitionsBound = 5 * time.Minute
 
-// createDefinitions makes the CustomResourceDefinitions of the stacks that aren't there yet, before Argo CD works on the commit. They are the very objects that Argo CD renders and owns from then on. Argo CD loads the API server's whole schema anew
-// for every definition that comes or changes, with its picture of the cluster locked: sixty of them that come while it works keep it from
+// createDefinitions makes the CustomResourceDefinitions of the stacks that aren't there yet, before Argo CD works on the commit.
+// They are the very objects that Argo CD renders and owns from then on. Argo CD loads the API server's whole schema anew for every
+// definition that comes or changes, with its picture of the cluster locked: sixty of them that come while it works keep it from
 // seeing what it has just applied, for minutes. A resource that comes before its definition, and the retries that follow, are avoided too.
 func createDefinitions(ctx context.Context, access *cluster.Access, prep *prepared, cache string, show func(ui.Event)) error {
 	started := time.Now()
@@ -56,33 +54,21 @@ func createDefinitions(ctx context.Context, access *cluster.Access, prep *prepar
 
 // stackDefinitions renders the stacks and picks the definitions.
 func stackDefinitions(ctx context.Context, prep *prepared, cache string) ([]*unstructured.Unstructured, error) {
-	renderer := render.Cached(filepath.Join(cache, "render"))
-	var components []platform.Component
+	var requests []componentRequest
 	for _, c := range prep.platform.Components() {
 		if c.Stack != "" {
-			components = append(components, c)
+			requests = append(requests, componentRequest{c, renderRequest(prep.platform, c, prep.staged)})
 		}
 	}
-	found := make([][]*unstructured.Unstructured, len(components))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(4)
-	for i, c := range components {
-		group.Go(func() error {
-			objects, err := renderer.Render(ctx, renderRequest(prep.platform, c, prep.staged))
-			for _, o := range objects {
-				if o.GetKind() == "CustomResourceDefinition" {
-					found[i] = append(found[i], o)
-				}
-			}
-			return asInput(c, err)
-		})
-	}
-	if err := group.Wait(); err != nil {
+	rendered, err := renderAll(ctx, requests, cache)
+	if err != nil {
 		return nil, err
 	}
-	var all []*unstructured.Unstructured
-	for _, list := range found {
-		all = append(all, list...)
+	var definitions []*unstructured.Unstructured
+	for _, o := range slices.Concat(rendered...) {
+		if o.GetKind() == "CustomResourceDefinition" {
+			definitions = append(definitions, o)
+		}
 	}
-	return all, nil
+	return definitions, nil
 }

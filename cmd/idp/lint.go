@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -19,7 +18,6 @@ import (
 	"github.com/idp-blueprint/idp/internal/platform"
 	"github.com/idp-blueprint/idp/internal/render"
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 )
 
 const formatSARIF = "sarif"
@@ -180,20 +178,17 @@ func (l *linter) input(ctx context.Context) (lint.Input, error) {
 }
 
 func (l *linter) render(ctx context.Context) ([]lint.Component, error) {
-	renderer := render.Cached(filepath.Join(l.cache, "render"))
 	all := l.platform.Components()
-	rendered, failed := make([]lint.Component, len(all)), make([]error, len(all))
-	var group errgroup.Group
-	group.SetLimit(4)
+	requests := make([]componentRequest, len(all))
 	for i, c := range all {
-		group.Go(func() error {
-			objects, err := renderer.Render(ctx, renderRequest(l.platform, c, l.staged))
-			rendered[i], failed[i] = lint.Component{Component: c, Objects: objects}, asInput(c, err)
-			return nil
-		})
+		requests[i] = componentRequest{c, renderRequest(l.platform, c, l.staged)}
 	}
-	_ = group.Wait()
-	return rendered, errors.Join(failed...)
+	rendered, err := renderAll(ctx, requests, l.cache)
+	components := make([]lint.Component, len(all))
+	for i, c := range all {
+		components[i] = lint.Component{Component: c, Objects: rendered[i]}
+	}
+	return components, err
 }
 
 // locate names the template where a finding's object is made by one of the component's own; what a chart makes is put right in the

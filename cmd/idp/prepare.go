@@ -16,6 +16,7 @@ import (
 	"github.com/idp-blueprint/idp/internal/render"
 	"github.com/idp-blueprint/idp/internal/ui"
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // prepared is a checkout, read and rendered: all that can be known before a cluster is touched.
@@ -118,29 +119,22 @@ func (o *options) parameters() map[string]string {
 
 // renderLayers renders every layer and chains their keys.
 func renderLayers(ctx context.Context, p *platform.Platform, staged, cache string, handOver map[string]string) ([]bootstrap.Step, error) {
-	renderer := render.Cached(filepath.Join(cache, "render"))
-	steps := make([]bootstrap.Step, len(p.Layers))
-	failed := make([]error, len(p.Layers))
-	var group errgroup.Group
-	group.SetLimit(4)
+	requests := make([]componentRequest, len(p.Layers))
 	for i, layer := range p.Layers {
-		group.Go(func() error {
-			request := renderRequest(p, layer.Component, staged)
-			if layer.HandOver {
-				request.Parameters = handOver
-			}
-			objects, err := renderer.Render(ctx, request)
-			steps[i], failed[i] = bootstrap.Step{Layer: layer, Objects: objects}, asInput(layer.Component, err)
-			return nil
-		})
+		requests[i] = componentRequest{layer.Component, renderRequest(p, layer.Component, staged)}
+		if layer.HandOver {
+			requests[i].render.Parameters = handOver
+		}
 	}
-	_ = group.Wait()
-	if err := errors.Join(failed...); err != nil {
+	rendered, err := renderAll(ctx, requests, cache)
+	if err != nil {
 		return nil, err
 	}
+	steps := make([]bootstrap.Step, len(p.Layers))
 	keys := map[string]string{}
 	for i := range steps {
 		s := &steps[i]
+		s.Layer, s.Objects = p.Layers[i], rendered[i]
 		var needs []string
 		for _, name := range s.Layer.Needs {
 			needs = append(needs, keys[name])
@@ -149,6 +143,31 @@ func renderLayers(ctx context.Context, p *platform.Platform, staged, cache strin
 		keys[s.Layer.Name] = s.Key
 	}
 	return steps, nil
+}
+
+// componentRequest is what to render, and whom a failure belongs to.
+type componentRequest struct {
+	component platform.Component
+	render    render.Request
+}
+
+// renderAll renders side by side, through the cache of renders; the results are in the order of the requests. All that fail are
+// named, not the first alone.
+func renderAll(ctx context.Context, requests []componentRequest, cache string) ([][]*unstructured.Unstructured, error) {
+	renderer := render.Cached(filepath.Join(cache, "render"))
+	rendered := make([][]*unstructured.Unstructured, len(requests))
+	failed := make([]error, len(requests))
+	var group errgroup.Group
+	group.SetLimit(4)
+	for i, r := range requests {
+		group.Go(func() error {
+			objects, err := renderer.Render(ctx, r.render)
+			rendered[i], failed[i] = objects, asInput(r.component, err)
+			return nil
+		})
+	}
+	_ = group.Wait()
+	return rendered, errors.Join(failed...)
 }
 
 // asInput names the file of the checkout that a render failed on, since that is where it is put right.

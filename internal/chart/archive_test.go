@@ -96,3 +96,50 @@ func FuzzParseArchive(f *testing.F) {
 		}
 	})
 }
+
+// An inventory of a published archive has two digests of it. The archive that somebody packages from the tagged source has another
+// sha256 and the same files, and so has one that was published anew; neither is refused, and nothing with other files passes.
+func TestFitsTellsThePublishedDigestFromThatOfTheFiles(t *testing.T) {
+	files := map[string]string{"values.yaml": "a: 1\n", "templates/a.yaml": "kind: A\n"}
+	published := parsed(t, tiny(t, "web", "1.2.3", files))
+	files["README.md"] = "packaged from source"
+	fromSource := parsed(t, tiny(t, "web", "1.2.3", files))
+	files["values.yaml"] = "a: 2\n"
+	altered := parsed(t, tiny(t, "web", "1.2.3", files))
+	require.NotEqual(t, published.sha256, fromSource.sha256)
+	require.Equal(t, published.digest, fromSource.digest)
+
+	both := &Chart{SHA256: published.sha256, Files: published.digest}
+	for _, test := range []struct {
+		name    string
+		archive *archive
+		facts   *Chart
+		says    string
+	}{
+		{"the published one", published, both, ""},
+		{"packaged from source", fromSource, both, ""},
+		{"recorded from source, the published one", published, &Chart{SHA256: published.sha256, Files: fromSource.digest}, ""},
+		{"recorded without the published digest", published, &Chart{Files: fromSource.digest}, ""},
+		{"recorded without the files", published, &Chart{SHA256: published.sha256}, ""},
+		{"nothing recorded", altered, nil, ""},
+		{"other files", altered, both, "files digest"},
+		{"other files, the published digest not known", altered, &Chart{Files: published.digest}, "files digest"},
+		{"other archive, its files not recorded", fromSource, &Chart{SHA256: published.sha256}, "sha256"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			err := test.archive.fits(test.facts)
+			if test.says == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, test.says)
+		})
+	}
+}
+
+func parsed(t *testing.T, data []byte) *archive {
+	t.Helper()
+	a, err := parseArchive("web.tgz", data)
+	require.NoError(t, err)
+	return a
+}

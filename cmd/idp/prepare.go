@@ -180,12 +180,16 @@ func asInput(c platform.Component, err error) error {
 }
 
 func renderRequest(p *platform.Platform, c platform.Component, staged string) render.Request {
+	var files []string
+	for _, file := range p.ValueFiles(c) {
+		files = append(files, filepath.Join(staged, filepath.FromSlash(file)))
+	}
 	return render.Request{
 		Dir:         filepath.Join(staged, filepath.FromSlash(c.Path)),
 		App:         c.App,
 		Release:     c.Name,
 		Namespace:   c.Namespace,
-		ValueFiles:  []string{filepath.Join(staged, "platform.yaml")},
+		ValueFiles:  files,
 		KubeVersion: p.Config.Kubernetes.Version,
 		APIVersions: p.Config.Kubernetes.APIVersions,
 		SkipTests:   true,

@@ -22,20 +22,31 @@ import (
 
 const valuesFile = "values.yaml"
 
-// CheckValues reports every key of a component's values.yaml that no chart knows: Helm would take it without a word, and it would
+// CheckValues reports every key of a component's values files, whichever profile they are for, that no chart knows: Helm would take it without a word, and it would
 // do nothing. It never asks the network: keys come from the inventory, or, where that is of another version, from the cached
 // chart; a chart that is neither here nor recorded isn't checked. Errors are *platform.InputError, joined.
 func (r *Resolver) CheckValues(ctx context.Context, root string, c platform.Component) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	name := path.Join(c.Path, valuesFile)
-	document, err := readDocument(root, name)
-	if err != nil || document == nil {
-		return err
-	}
 	inventory, err := ReadInventory(root, c.Path)
 	if err != nil {
+		return err
+	}
+	names := []string{valuesFile}
+	for _, profile := range c.Profiles {
+		names = append(names, platform.ProfileValues(profile))
+	}
+	var found []error
+	for _, name := range names {
+		found = append(found, r.checkFile(root, c, path.Join(c.Path, name), inventory))
+	}
+	return errors.Join(found...)
+}
+
+func (r *Resolver) checkFile(root string, c platform.Component, name string, inventory Inventory) error {
+	document, err := readDocument(root, name)
+	if err != nil || document == nil {
 		return err
 	}
 	recorded := func(dep platform.Dependency) (*keys, error) { return r.keysOf(dep, inventory) }

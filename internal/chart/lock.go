@@ -12,6 +12,7 @@ import (
 
 	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/registry"
 	"sigs.k8s.io/yaml"
 
@@ -48,6 +49,10 @@ func (r *Resolver) Lock(ctx context.Context, p *platform.Platform, c platform.Co
 	if err != nil {
 		return Inventory{}, err
 	}
+	written, err := everyProfile(p, c, rendered.values)
+	if err != nil {
+		return Inventory{}, err
+	}
 	for n, dep := range c.Chart.Dependencies {
 		chart, err := r.facts(ctx, dep, archives[n], old.chart(dep))
 		if err != nil {
@@ -55,7 +60,7 @@ func (r *Resolver) Lock(ctx context.Context, p *platform.Platform, c platform.Co
 		}
 		source := rendered.charts[valuesKey(dep)]
 		source.fill(chart)
-		values, _ := rendered.values[valuesKey(dep)].(map[string]any)
+		values, _ := written[valuesKey(dep)].(map[string]any)
 		chart.Keys, chart.Free, err = recordKeys(archives[n], values)
 		if err != nil {
 			return Inventory{}, err
@@ -242,12 +247,40 @@ func (w withoutCharts) ReadDir(name string) ([]fs.DirEntry, error) {
 	return kept, err
 }
 
-// platformValues reads platform.yaml as Helm values.
-func platformValues(root string) (map[string]any, error) {
-	data, err := os.ReadFile(filepath.Join(root, platform.ConfigFile))
+// givenValues are those that the component is rendered with beside its own values.yaml.
+func givenValues(p *platform.Platform, c platform.Component) (map[string]any, error) {
+	given := map[string]any{}
+	for _, file := range p.ValueFiles(c) {
+		values, err := readValues(p.Root, file)
+		if err != nil {
+			return nil, err
+		}
+		given = chartutil.MergeTables(values, given)
+	}
+	return given, nil
+}
+
+func readValues(root, file string) (map[string]any, error) {
+	data, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(file)))
 	if err != nil {
 		return nil, err
 	}
 	values := map[string]any{}
-	return values, yaml.Unmarshal(data, &values)
+	if err := yaml.Unmarshal(data, &values); err != nil {
+		return nil, &platform.InputError{File: file, Msg: err.Error(), Hint: "make it valid YAML"}
+	}
+	return values, nil
+}
+
+// everyProfile adds to the component's own values what any of its profiles says: an inventory describes the keys of all, so that
+// they are checked whichever is chosen.
+func everyProfile(p *platform.Platform, c platform.Component, own map[string]any) (map[string]any, error) {
+	for _, profile := range c.Profiles {
+		values, err := readValues(p.Root, path.Join(c.Path, platform.ProfileValues(profile)))
+		if err != nil {
+			return nil, err
+		}
+		own = chartutil.MergeTables(values, own)
+	}
+	return own, nil
 }

@@ -17,7 +17,7 @@ import (
 // renders are what each chart of a component makes, by the name its values stand under.
 type renders struct {
 	charts map[string]*rendered
-	values map[string]any // the component's own values.yaml
+	values map[string]any // the component's own, those of the profile included
 }
 
 // rendered is what one chart makes: with the component's values, and, of ConfigMaps, with its own defaults.
@@ -30,11 +30,11 @@ type rendered struct {
 // renderCharts renders the component the way Helm does and keeps which chart each object is of. Rendering with the charts'
 // defaults too shows what of a ConfigMap comes from the component's values.
 func renderCharts(p *platform.Platform, c platform.Component, component *chart.Chart) (renders, error) {
-	given, err := platformValues(p.Root)
+	given, err := givenValues(p, c)
 	if err != nil {
 		return renders{}, err
 	}
-	own := deepCopy(component.Values).(map[string]any)
+	own := chartutil.MergeTables(deepCopy(given).(map[string]any), deepCopy(component.Values).(map[string]any))
 	bare := *component
 	objects, err := render(p, c, component, deepCopy(given).(map[string]any))
 	if err != nil {
@@ -52,6 +52,10 @@ func renderCharts(p *platform.Platform, c platform.Component, component *chart.C
 		collect(own[valuesKey(dep)], out.charts[valuesKey(dep)].said)
 	}
 	bare.Values = map[string]any{}
+	given, err = readValues(p.Root, platform.ConfigFile)
+	if err != nil {
+		return renders{}, err
+	}
 	defaults, err := render(p, c, &bare, given)
 	if err != nil {
 		return out, nil // some charts want values; see rendered.defaults

@@ -52,7 +52,7 @@ func (s source) platformFields(c *Config, stackLines map[string]int) []field {
 	return []field{
 		optional("name", s.textWith(&c.Name, notLabel)),
 		optional("domain", s.textWith(&c.Domain, notDomain)),
-		optional("profile", s.oneOf(&c.Profile, "demo", "ha")),
+		optional("profile", s.oneOf(&c.Profile, profiles()...)),
 		optional("git", func(path string, n *yaml.Node) { s.mapping(path, n, s.gitFields(&c.Git)) }),
 		optional("kubernetes", func(path string, n *yaml.Node) { s.mapping(path, n, s.kubernetesFields(&c.Kubernetes)) }),
 		optional("cluster", func(path string, n *yaml.Node) { s.mapping(path, n, s.clusterFields(&c.Cluster)) }),

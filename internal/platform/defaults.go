@@ -4,7 +4,7 @@ package platform
 func setDefaults(c *Config) {
 	orElse(&c.Name, "idp")
 	orElse(&c.Domain, c.Name+".localhost")
-	orElse(&c.Profile, "demo")
+	orElse(&c.Profile, demoProfile)
 	orElse(&c.Git.Revision, "main")
 	orElse(&c.Kubernetes.Version, "v1.37.2")
 	if len(c.Cluster.Pools) == 0 {

@@ -24,6 +24,7 @@ func Load(fsys fs.FS, root string) (*Platform, error) {
 	checkFolders(fsys, layers, out)
 	for i := range layers {
 		layers[i].Chart = readLayerChart(fsys, layers[i].Path, out)
+		layers[i].Profiles = readProfiles(fsys, layers[i].Path, out)
 	}
 	stacks := readStacks(fsys, out)
 	switchStacks(stacks, config.Stacks, stackLines, out)

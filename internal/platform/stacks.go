@@ -46,6 +46,7 @@ func readStack(fsys fs.FS, name, folder string, out *findings) Stack {
 			Namespace: name,
 			Path:      at,
 			Chart:     readChart(fsys, at, out),
+			Profiles:  readProfiles(fsys, at, out),
 		})
 	}
 	return s

@@ -83,6 +83,7 @@ type Component struct {
 	Namespace string
 	Path      string // repo-relative, with slashes
 	Chart     ChartFile
+	Profiles  []string // those that it has a values-<profile>.yaml for
 }
 
 // ChartFile is the part of a component's Chart.yaml that the model needs.

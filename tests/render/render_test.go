@@ -9,7 +9,9 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,6 +52,9 @@ func (q question) request() render.Request {
 		KubeVersion: q.KubeVersion, APIVersions: q.APIVersions, SkipTests: q.SkipTests, SkipCRDs: q.SkipCRDs,
 	}
 	for _, file := range q.ValueFiles {
+		if !path.IsAbs(file) {
+			file = path.Join(q.Path, file)
+		}
 		r.ValueFiles = append(r.ValueFiles, filepath.Join(q.Root, filepath.FromSlash(file)))
 	}
 	return r

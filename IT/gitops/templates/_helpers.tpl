@@ -18,6 +18,11 @@ helm:
   skipTests: true
   valueFiles:
     - /platform.yaml
+    {{- if ne (default "demo" $platform.profile) "demo" }}
+    # What is other than in the demo, where a component says so.
+    - values-{{ $platform.profile }}.yaml
+  ignoreMissingValueFiles: true
+    {{- end }}
   kubeVersion: {{ $platform.kubernetes.version }}
   apiVersions:
     {{- range $platform.kubernetes.apiVersions }}

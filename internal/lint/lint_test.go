@@ -33,10 +33,11 @@ func good(t *testing.T) *small {
 		{Component: platform.Component{Name: "gateway", App: "gateway", Namespace: "apps", Path: "IT/gateway"}, Needs: []string{"base"}},
 	}
 	web := platform.Component{Name: "web", App: "apps-web", Stack: "apps", Namespace: "apps", Path: "K8s/apps/web"}
+	shop := platform.Component{Name: "shop", App: "apps-shop", Stack: "apps", Namespace: "apps", Path: "K8s/apps/shop"}
 	p := &platform.Platform{
 		Layers: layers,
 		Stacks: []platform.Stack{
-			{Name: "apps", Namespace: "apps", Path: "K8s/apps", Enabled: true, Components: []platform.Component{web}},
+			{Name: "apps", Namespace: "apps", Path: "K8s/apps", Enabled: true, Components: []platform.Component{web, shop}},
 			{Name: "closed", Namespace: "closed", Path: "K8s/closed"},
 		},
 		Config: platform.Config{Cluster: platform.Cluster{Pools: []platform.Pool{
@@ -48,7 +49,7 @@ func good(t *testing.T) *small {
 	require.NoError(t, err)
 	return &small{t, Input{
 		Platform: p, Secrets: secrets, Today: time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC),
-		Components: []Component{{layers[0].Component, objectsOf(t, "base.yaml")}, {layers[1].Component, objectsOf(t, "gateway.yaml")}, {web, objectsOf(t, "web.yaml")}},
+		Components: []Component{{layers[0].Component, objectsOf(t, "base.yaml")}, {layers[1].Component, objectsOf(t, "gateway.yaml")}, {web, objectsOf(t, "web.yaml")}, {shop, objectsOf(t, "shop.yaml")}},
 	}}
 }
 
@@ -163,6 +164,8 @@ const (
 	deployment = "Deployment/web"
 )
 
+const antiAffinity = "{requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: kubernetes.io/hostname, labelSelector: {matchLabels: {app.kubernetes.io/name: web}}}]}"
+
 func TestTheGoodPlatformHasNoFinding(t *testing.T) {
 	require.Empty(t, Run(good(t).Input))
 }
@@ -206,7 +209,7 @@ func breakages() []breakage {
 		{"node-label", "a key that no node has", set(deployment, podSpec+"affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution.0.preference.matchExpressions",
 			"[{key: idp.dev/pol, operator: Exists}]"), "did you mean idp.dev/pool?"},
 		{"node-label", "a spread over nothing", set(deployment, podSpec+"topologySpreadConstraints",
-			"[{maxSkew: 1, topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: DoNotSchedule}]"), "zone"},
+			"[{maxSkew: 1, topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: DoNotSchedule}, {maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: ScheduleAnyway, labelSelector: {}}]"), "zone"},
 		{"pdb-missing", "two replicas", remove("PodDisruptionBudget/web"), "2 replicas"},
 		{"pdb-missing", "of what an operator makes", set("Prometheus/main", "spec.replicas", "2"), "2 replicas"},
 		{"pdb-missing", "an autoscaler", func(s *small) {
@@ -242,6 +245,35 @@ func breakages() []breakage {
 		{"network-policy-peer", "no such pod", set("NetworkPolicy/web", "spec.ingress.0.from.0.podSelector.matchLabels", "{app.kubernetes.io/name: promtheus}"), "promtheus"},
 		{"network-policy-peer", "no such namespace", set("NetworkPolicy/web", "spec.ingress.0.from.0.namespaceSelector.matchLabels", "{kubernetes.io/metadata.name: aps}"), "aps"},
 		{"network-policy-peer", "Cilium's", set("CiliumNetworkPolicy/web", "spec.ingress.1.fromEndpoints.0.matchLabels", "{k8s-app: kube-dns}"), "kube-dns"},
+		{"quota-exceeded", "memory limits", set("ResourceQuota/compute", "spec.hard", "{limits.memory: 250Mi}"), "of limits.memory"},
+		{"quota-exceeded", "pods, one of them a roll-out's", set("ResourceQuota/compute", "spec.hard", "{pods: '8'}"), "take 9 of pods"},
+		{"spread-missing", "none", set(deployment, podSpec+"topologySpreadConstraints", ""), "2 replicas"},
+		{"spread-missing", "of other pods", set(deployment, podSpec+"topologySpreadConstraints.0.labelSelector.matchLabels", "{app: other}"), "2 replicas"},
+		{"spread-blocks", "more replicas than nodes", func(s *small) {
+			s.set(deployment, "spec.replicas", "4")
+			s.set(deployment, podSpec+"affinity.podAntiAffinity", antiAffinity)
+		}, "3 of the nodes"},
+		{"spread-blocks", "no node for a roll-out's pod", func(s *small) {
+			s.set(deployment, podSpec+"tolerations", "[]")
+			s.set(deployment, podSpec+"affinity.podAntiAffinity", antiAffinity)
+		}, "all 2 nodes"},
+		{"spread-blocks", "a node that takes none counts", func(s *small) {
+			s.set(deployment, podSpec+"tolerations", "[]")
+			s.set(deployment, podSpec+"topologySpreadConstraints.0.whenUnsatisfiable", "DoNotSchedule")
+		}, "nodeTaintsPolicy"},
+		{"flow-half", "no way in", set("NetworkPolicy/shop", "spec.egress.0.ports", "[{port: 7070}, {port: 7071}]"), "port 7071 of Deployment apps/store, which no policy lets in"},
+		{"flow-half", "no way out", set("NetworkPolicy/store", "spec.ingress.0.ports", "[{port: 7070}, {port: 7071}]"), "port 7071 of Deployment apps/store, which no policy lets out"},
+		{"flow-half", "another protocol", set("NetworkPolicy/store", "spec.ingress.0.ports", "[{port: 7070}, {port: 7070, protocol: UDP}]"), "no policy lets out"},
+		{"monitor-blocked", "no way in", set("NetworkPolicy/shop", "spec.ingress.0.ports", "[{port: https}]"), "port 9000 of Deployment apps/shop"},
+		{"monitor-blocked", "no way out", func(s *small) {
+			s.set("NetworkPolicy/shop", "spec.ingress.0.ports", "")
+			s.set("NetworkPolicy/scrape", "spec.egress", "[{to: [{podSelector: {matchLabels: {app.kubernetes.io/name: web}}}]}]")
+		}, "out to port 9000"},
+		{"route-blocked", "another entity", set("CiliumNetworkPolicy/shop", "spec.ingress.0.fromEntities", "[host]"), "port 8443"},
+		{"route-blocked", "the Service's port in place of the pod's", set("CiliumNetworkPolicy/shop", "spec.ingress.0.toPorts.0.ports.0.port", "'443'"), "port 8443"},
+		{"webhook-blocked", "another entity", set("CiliumNetworkPolicy/shop", "spec.ingress.1.fromEntities", "[host]"), "its webhook check.example.org"},
+		{"webhook-blocked", "no such Service", set("ValidatingWebhookConfiguration/shop", "webhooks.0.clientConfig.service.name", "shp"), "did you mean shop?"},
+		{"api-blocked", "no way out", set("CiliumNetworkPolicy/shop", "spec.egress", "[]"), "API server"},
 		{"route-backend", "no such Service", set("HTTPRoute/web", "spec.rules.0.backendRefs.0.name", "wbe"), "did you mean web?"},
 		{"route-backend", "no such port", set("HTTPRoute/web", "spec.rules.0.backendRefs.0.port", "8080"), "80, 9000"},
 		{"route-backend", "another namespace", set("HTTPRoute/web", "spec.rules.0.backendRefs", "[{name: kube-dns, namespace: kube-system, port: 53}]"), "ReferenceGrant"},
@@ -250,7 +282,7 @@ func breakages() []breakage {
 		{"secret-store", "none", remove("SecretStore/vault"), "SecretStore vault"},
 		{"secret-key", "no such path", set("ExternalSecret/web", "spec.data.0.remoteRef.key", "apps/wbe"), "did you mean apps/web?"},
 		{"secret-key", "no such key", set("ExternalSecret/web", "spec.data.0.remoteRef.property", "tokn"), "did you mean token?"},
-		{"crd-missing", "no such kind", remove("CustomResourceDefinition/ciliumnetworkpolicies.cilium.io"), "CiliumNetworkPolicy"},
+		{"crd-missing", "no such kind", remove("CustomResourceDefinition/secretstores.external-secrets.io"), "SecretStore"},
 		{"crd-missing", "no such version", set("HTTPRoute/web", "apiVersion", "gateway.networking.k8s.io/v1beta1"), "v1beta1"},
 		{"crd-order", "a layer that isn't needed", func(s *small) { s.Platform.Layers[1].Needs = nil }, "add base to its needs"},
 		{"crd-order", "a stack's kind", func(s *small) {
@@ -362,6 +394,7 @@ func TestADatabaseOfAnOperator(t *testing.T) {
 	s.add("apps-web", "apiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata: {name: db}\nspec:\n  instances: 2\n  priorityClassName: platform-apps\n"+
 		"  imageName: registry.example.org/postgresql:18.1\n  resources: {requests: {cpu: 10m, memory: 16Mi}, limits: {memory: 32Mi}}")
 	s.set("NetworkPolicy/web", "spec.podSelector.matchLabels", "{cnpg.io/cluster: db}")
+	s.add("apps-web", "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: db}\nspec: {endpointSelector: {matchLabels: {cnpg.io/cluster: db}}, ingress: [{fromEntities: [all]}]}")
 	s.set("HTTPRoute/web", "spec.rules.0.backendRefs", "[{name: db-rw, port: 5432}]")
 	require.Empty(t, Run(s.Input))
 }

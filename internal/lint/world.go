@@ -53,6 +53,7 @@ type world struct {
 	all        []*object // and what the cluster and its operators add
 	pods       []*pod    // those of all
 	namespaces map[string]labels.Set
+	policies   map[string][]*object        // network policies, by namespace
 	scopes     map[schema.GroupKind]string // of custom resources
 	nodes      []node
 }
@@ -60,7 +61,7 @@ type world struct {
 func newWorld(in Input) *world {
 	w := &world{
 		platform: in.Platform, secrets: in.Secrets, components: in.Components,
-		namespaces: map[string]labels.Set{}, scopes: map[schema.GroupKind]string{}, nodes: nodesOf(in.Platform.Config.Cluster),
+		namespaces: map[string]labels.Set{}, policies: map[string][]*object{}, scopes: map[schema.GroupKind]string{}, nodes: nodesOf(in.Platform.Config.Cluster),
 	}
 	for i := range in.Components {
 		for _, o := range in.Components[i].Objects {
@@ -84,6 +85,9 @@ func newWorld(in Input) *world {
 		}
 		if p := podOf(o); p != nil {
 			w.pods = append(w.pods, p)
+		}
+		if _, ok := policySelector(o); ok {
+			w.policies[o.namespace] = append(w.policies[o.namespace], o)
 		}
 	}
 	w.scale()

@@ -131,7 +131,11 @@ metadata:
   name: {{ $name }}
   namespace: {{ $.Release.Namespace }}
   labels:
-    {{- include "common.labels" $ | nindent 4 }}
+    # As its pods: by those of the application a monitor of the application would scrape the form.
+    app.kubernetes.io/name: {{ $name }}
+    app.kubernetes.io/instance: {{ $.Release.Name }}
+    app.kubernetes.io/component: login
+    app.kubernetes.io/part-of: {{ $platform.name }}
 spec:
   selector:
     app.kubernetes.io/name: {{ $name }}

@@ -226,6 +226,12 @@ func TestLoadRefuses(t *testing.T) {
 			[]string{`platform.yaml:3: global.platform.domain: "a..b" is no DNS name`}},
 		"profile": {config("profile: dmo"),
 			[]string{`platform.yaml:3: global.platform.profile: "dmo" is not known; did you mean "demo"?`}},
+		"values of no profile": {map[string]string{"IT/cilium/values-hq.yaml": "a: 1\n"},
+			[]string{`IT/cilium/values-hq.yaml: no profile has this values file; did you mean values-ha.yaml?`}},
+		"values of the demo": {map[string]string{"K8s/observability/loki/values-demo.yaml": "a: 1\n"},
+			[]string{`K8s/observability/loki/values-demo.yaml: no profile has this values file; values of the profile demo are in values.yaml, those of others in values-<profile>.yaml`}},
+		"values with another ending": {map[string]string{"IT/cilium/values-ha.yml": "a: 1\n"},
+			[]string{`IT/cilium/values-ha.yml: no profile has this values file; did you mean values-ha.yaml?`}},
 		"other profile": {config("profile: production"),
 			[]string{`platform.yaml:3: global.platform.profile: "production" is not known; known values: demo, ha`}},
 		"Kubernetes version": {config("kubernetes: {version: v1.37}"),
@@ -456,4 +462,23 @@ func TestLibrary(t *testing.T) {
 	require.True(t, found)
 	require.Empty(t, c.Chart.Dependencies)
 	require.Equal(t, []Library{{Name: "common", Path: "IT/common"}}, c.Chart.Libraries)
+}
+
+func TestProfiles(t *testing.T) {
+	files := map[string]string{"IT/cilium/values-ha.yaml": "a: 1\n", "K8s/observability/loki/values-ha.yaml": "a: 1\n", "K8s/observability/loki/values.yaml": "a: 2\n"}
+	for profile, want := range map[string][]string{
+		"demo": {"platform.yaml"},
+		"ha":   {"platform.yaml", "K8s/observability/loki/values-ha.yaml"},
+	} {
+		files["platform.yaml"] = "global: {platform: {profile: " + profile + "}}\n"
+		p, err := Load(checkout(files), "/somewhere")
+		require.NoError(t, err)
+		loki, found := p.Component("observability-loki")
+		require.True(t, found)
+		require.Equal(t, []string{"ha"}, loki.Profiles, "whichever is chosen")
+		require.Equal(t, want, p.ValueFiles(loki))
+		namespaces, found := p.Component("namespaces")
+		require.True(t, found)
+		require.Equal(t, []string{"platform.yaml"}, p.ValueFiles(namespaces))
+	}
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/idp-blueprint/idp/internal/chart"
 	"github.com/idp-blueprint/idp/internal/cluster"
@@ -63,24 +64,79 @@ func (q question) request() render.Request {
 // Every component, with whatever charts this machine has of it, and stand-ins for the others.
 func TestComponents(t *testing.T) {
 	program := program(t)
-	root := repository(t)
-	p, err := platform.Load(os.DirFS(root), root)
-	require.NoError(t, err)
-	for name, cache := range map[string]string{"own charts": filepath.Join(userCache(t), "charts"), "stand-ins": t.TempDir()} {
+	own := filepath.Join(userCache(t), "charts")
+	for name, test := range map[string]struct{ cache, profile string }{
+		"own charts": {own, "demo"}, "own charts in ha": {own, "ha"}, "stand-ins": {t.TempDir(), "demo"},
+	} {
 		t.Run(name, func(t *testing.T) {
+			root := inProfile(t, test.profile)
+			p, err := platform.Load(os.DirFS(root), root)
+			require.NoError(t, err)
+			require.Equal(t, test.profile, p.Config.Profile)
 			staged := t.TempDir()
-			charts := vendorer{root, chart.NewResolver(chart.Options{CacheDir: cache, Offline: true, StandIns: true})}
-			_, err := gitops.Stage(t.Context(), p, charts, staged)
+			charts := vendorer{root, chart.NewResolver(chart.Options{CacheDir: test.cache, Offline: true, StandIns: true})}
+			_, err = gitops.Stage(t.Context(), p, charts, staged)
 			require.NoError(t, err)
 			var questions []question
 			for _, c := range p.Components() {
 				questions = append(questions, question{
-					Root: staged, Path: c.Path, App: c.App, Release: c.Name, Namespace: c.Namespace, ValueFiles: []string{"/" + platform.ConfigFile},
+					Root: staged, Path: c.Path, App: c.App, Release: c.Name, Namespace: c.Namespace, ValueFiles: asGiven(p, c),
 					KubeVersion: p.Config.Kubernetes.Version, APIVersions: p.Config.Kubernetes.APIVersions, SkipTests: true,
 				})
 			}
 			compare(t, program, questions)
 		})
+	}
+}
+
+// inProfile is a copy of what a render reads of the repository, in another profile.
+func inProfile(t *testing.T, profile string) string {
+	t.Helper()
+	root := t.TempDir()
+	for _, folder := range []string{"IT", "K8s", "Policies"} {
+		require.NoError(t, os.CopyFS(filepath.Join(root, folder), os.DirFS(filepath.Join(repository(t), folder))))
+	}
+	config, err := os.ReadFile(filepath.Join(repository(t), platform.ConfigFile))
+	require.NoError(t, err)
+	text := strings.Replace(string(config), "profile: demo", "profile: "+profile, 1)
+	require.NoError(t, os.WriteFile(filepath.Join(root, platform.ConfigFile), []byte(text), 0o644))
+	return root
+}
+
+// asGiven are the values files as the Application names them: from the root, and beside its chart.
+func asGiven(p *platform.Platform, c platform.Component) []string {
+	var files []string
+	for _, file := range p.ValueFiles(c) {
+		if beside, ok := strings.CutPrefix(file, c.Path+"/"); ok {
+			files = append(files, beside)
+			continue
+		}
+		files = append(files, "/"+file)
+	}
+	return files
+}
+
+// The Applications are given the values files that components are rendered with.
+func TestApplicationsAreGivenTheProfilesValues(t *testing.T) {
+	for profile, want := range map[string][]any{"demo": {"/platform.yaml"}, "ha": {"/platform.yaml", "values-ha.yaml"}} {
+		root := inProfile(t, profile)
+		objects, err := render.Render(t.Context(), render.Request{
+			Dir: filepath.Join(root, "IT", "gitops"), App: "gitops", Release: "gitops", Namespace: "argocd", ValueFiles: []string{filepath.Join(root, platform.ConfigFile)},
+		})
+		require.NoError(t, err)
+		found := 0
+		for _, object := range objects {
+			fields := map[string][]string{"Application": {"spec", "source", "helm"}, "ApplicationSet": {"spec", "template", "spec", "source", "helm"}}[object.GetKind()]
+			if fields == nil {
+				continue
+			}
+			helm, _, err := unstructured.NestedMap(object.Object, fields...)
+			require.NoError(t, err)
+			require.Equal(t, want, helm["valueFiles"], object.GetName())
+			require.Equal(t, profile != "demo", helm["ignoreMissingValueFiles"] == true, "not every component has values of the profile")
+			found++
+		}
+		require.Greater(t, found, 2)
 	}
 }
 

@@ -89,8 +89,52 @@ func TestComponents(t *testing.T) {
 	}
 }
 
+// Nothing repeats what platform.yaml says: with another domain and name there, the old ones are nowhere. Charts that this machine hasn't
+// got are left out.
+func TestNothingRepeatsTheDomain(t *testing.T) {
+	root := changed(t, "domain: idp.localhost", "domain: example.test")
+	p, err := platform.Load(os.DirFS(root), root)
+	require.NoError(t, err)
+	require.Equal(t, "example.test", p.Config.Domain)
+	resolver := chart.NewResolver(chart.Options{CacheDir: filepath.Join(userCache(t), "charts"), Offline: true})
+	routes := 0
+	for _, c := range p.Components() {
+		if _, err := resolver.Vendor(t.Context(), root, c, filepath.Join(root, c.Path)); err != nil {
+			t.Log(err)
+			continue
+		}
+		var files []string
+		for _, file := range p.ValueFiles(c) {
+			files = append(files, filepath.Join(root, file))
+		}
+		objects, err := render.Render(t.Context(), render.Request{
+			Dir: filepath.Join(root, c.Path), App: c.App, Release: c.Name, Namespace: c.Namespace, ValueFiles: files,
+			KubeVersion: p.Config.Kubernetes.Version, APIVersions: p.Config.Kubernetes.APIVersions, SkipTests: true,
+		})
+		require.NoError(t, err)
+		for _, object := range objects {
+			text := string(render.JSON([]render.Object{object}))
+			require.NotContains(t, text, "idp.localhost", c.Path)
+			if object.GetKind() == "HTTPRoute" {
+				require.Contains(t, text, ".example.test")
+				routes++
+			}
+			if object.GetName() == "argocd-cm" {
+				require.Contains(t, text, `"url":"https://argocd.example.test"`)
+			}
+		}
+	}
+	require.Positive(t, routes)
+}
+
 // inProfile is a copy of what a render reads of the repository, in another profile.
 func inProfile(t *testing.T, profile string) string {
+	t.Helper()
+	return changed(t, "profile: demo", "profile: "+profile)
+}
+
+// changed is such a copy with another line in platform.yaml.
+func changed(t *testing.T, line, other string) string {
 	t.Helper()
 	root := t.TempDir()
 	for _, folder := range []string{"IT", "K8s", "Policies"} {
@@ -98,7 +142,8 @@ func inProfile(t *testing.T, profile string) string {
 	}
 	config, err := os.ReadFile(filepath.Join(repository(t), platform.ConfigFile))
 	require.NoError(t, err)
-	text := strings.Replace(string(config), "profile: demo", "profile: "+profile, 1)
+	require.Contains(t, string(config), line)
+	text := strings.Replace(string(config), line, other, 1)
 	require.NoError(t, os.WriteFile(filepath.Join(root, platform.ConfigFile), []byte(text), 0o644))
 	return root
 }

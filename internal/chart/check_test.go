@@ -111,3 +111,16 @@ func TestCopies(t *testing.T) {
 		})
 	}
 }
+
+func TestCheckValuesOfEveryProfile(t *testing.T) {
+	p, c := checkout(t, nowhere, webValues)
+	c.Profiles = []string{"ha"}
+	file := filepath.Join(p.Root, "K8s", "apps", "site", "values-ha.yaml")
+	write(t, file, "web:\n  replicas: 3\n")
+	locked(t, p, c, tiny(t, "web", "1.2.3", webFiles()))
+	r := NewResolver(Options{CacheDir: t.TempDir(), Offline: true})
+	require.NoError(t, r.CheckValues(t.Context(), p.Root, c))
+	write(t, file, "web:\n  service:\n    prt: 3\n")
+	err := r.CheckValues(t.Context(), p.Root, c)
+	require.ErrorContains(t, err, `K8s/apps/site/values-ha.yaml:3: no chart knows the key "web.service.prt"; did you mean "web.service.port"?`, "though the profile is another")
+}

@@ -346,3 +346,20 @@ func FuzzParseInventory(f *testing.F) {
 		}
 	})
 }
+
+func TestLockTakesTheProfilesValues(t *testing.T) {
+	p, c := checkout(t, nowhere, webValues)
+	c.Profiles = []string{"ha"}
+	write(t, filepath.Join(p.Root, "K8s", "apps", "site", "values-ha.yaml"), "web: {replicas: 5, config: {level: debug}}\n")
+	archive := tiny(t, "web", "1.2.3", webFiles())
+	replicas := func() int64 { return *lockOf(t, p, c, archive).Charts[0].Workloads[0].Replicas }
+	require.EqualValues(t, 2, replicas(), "of values.yaml")
+	p.Config.Profile = "ha"
+	require.EqualValues(t, 5, replicas())
+	write(t, filepath.Join(p.Root, "K8s", "apps", "site", "values-ha.yaml"), "web: [\n")
+	r := NewResolver(Options{CacheDir: t.TempDir(), Offline: true})
+	_, err := r.Import(write(t, filepath.Join(t.TempDir(), "web.tgz"), string(archive)))
+	require.NoError(t, err)
+	_, err = r.Lock(t.Context(), p, c)
+	require.ErrorContains(t, err, "K8s/apps/site/values-ha.yaml: ")
+}

@@ -183,6 +183,14 @@ func breakages() []breakage {
 	remove := func(object string) func(*small) { return func(s *small) { s.remove(object) } }
 	return []breakage{
 		{"malformed", "a number for text", set(deployment, container+"env", "[{name: PORT, value: 8080}]"), "quoting"},
+		{"malformed", "a field that isn't there", set("Service/web", "spec.ports.0.nam", "x"), `"spec.ports[0].nam"`},
+		{"malformed", "text for a number", set("PodDisruptionBudget/web", "spec.maxUnavailable", "[1]"), "PodDisruptionBudget"},
+		{"malformed", "a number for a name", set("LimitRange/defaults", "metadata.labels", "{a: 1}"), "quoting"},
+		{"malformed", "no kind", func(s *small) { s.add("apps-web", "metadata: {name: x}") }, "no kind"},
+		{"malformed", "no name", func(s *small) { s.add("apps-web", "apiVersion: v1\nkind: ConfigMap\nmetadata: {generateName: x-}") }, "no name"},
+		{"own-selector", "other labels", set(deployment, "spec.selector.matchLabels", "{app.kubernetes.io/name: wbe}"), "wbe"},
+		{"own-selector", "none", set("DaemonSet/agent", "spec.selector", ""), "own pods"},
+		{"own-selector", "no container", set("DaemonSet/agent", podSpec+"containers", "[]"), "no container"},
 		{"duplicate-object", "two components", func(s *small) {
 			s.add("gateway", "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: apps, labels: {}}\nspec: {selector: {app.kubernetes.io/name: web}, ports: [{name: http, port: 80, targetPort: http}]}")
 		}, "IT/gateway"},
@@ -200,6 +208,8 @@ func breakages() []breakage {
 		{"requests", "of what an operator makes", set("Prometheus/main", "spec.resources.requests.cpu", ""), "cpu"},
 		{"memory-limit", "none", set(deployment, container+"resources.limits", ""), "web"},
 		{"readiness-probe", "none", set(deployment, container+"readinessProbe", ""), "web"},
+		{"readiness-probe", "of a sidecar", set(deployment, podSpec+"initContainers", "[{name: side, image: example.org/i:1, restartPolicy: Always, ports: [{containerPort: 80, name: http}],"+
+			" resources: {requests: {cpu: 1m, memory: 1Mi}, limits: {memory: 1Mi}}, securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]"), "side"},
 		{"priority-class", "none", set(deployment, podSpec+"priorityClassName", ""), "priorityClassName"},
 		{"priority-class", "misspelt", set(deployment, podSpec+"priorityClassName", "platform-aps"), "did you mean platform-apps?"},
 		{"priority-class", "of what an operator makes", set("Prometheus/main", "spec.priorityClassName", ""), "priorityClassName"},
@@ -233,7 +243,10 @@ func breakages() []breakage {
 		}, "hostPath /proc"},
 		{"pod-security", "may be root", set(deployment, podSpec+"securityContext.runAsNonRoot", ""), "runAsNonRoot"},
 		{"pod-security", "may escalate", set("DaemonSet/agent", container+"securityContext.allowPrivilegeEscalation", "true"), "allowPrivilegeEscalation"},
-		{"namespace-missing", "a namespace of nobody's", set("DaemonSet/agent", "metadata.namespace", "elsewhere"), "elsewhere"},
+		{"namespace-missing", "a namespace of nobody's", func(s *small) {
+			s.set("DaemonSet/agent", "metadata.namespace", "elsewhere")
+			s.set("AppProject/apps", "spec.destinations", "[{namespace: '*'}]")
+		}, "elsewhere"},
 		{"namespace-pod-security", "no level", set("Namespace/apps", "metadata.labels.pod-security~kubernetes~io/enforce", ""), "enforce"},
 		{"namespace-pod-security", "no such level", set("Namespace/apps", "metadata.labels.pod-security~kubernetes~io/enforce", "restrictd"), "did you mean restricted?"},
 		{"namespace-quota", "none", remove("ResourceQuota/compute"), "IT/base"},
@@ -279,6 +292,17 @@ func breakages() []breakage {
 		{"route-backend", "another namespace", set("HTTPRoute/web", "spec.rules.0.backendRefs", "[{name: kube-dns, namespace: kube-system, port: 53}]"), "ReferenceGrant"},
 		{"route-parent", "no such Gateway", set("HTTPRoute/web", "spec.parentRefs.0.name", "platfrm"), "did you mean platform?"},
 		{"route-parent", "no such listener", set("HTTPRoute/web", "spec.parentRefs.0.sectionName", "htps"), "http, https"},
+		{"service-selects-nothing", "misspelt", func(s *small) {
+			s.add("apps-web", "apiVersion: v1\nkind: Service\nmetadata: {name: idle}\nspec: {selector: {app: wbe}, ports: [{port: 80}]}")
+		}, "app=wbe"},
+		{"project-forbids", "a kind", func(s *small) {
+			s.add("apps-shop", "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: shop}\nvalue: 1")
+		}, "PriorityClass.scheduling.k8s.io"},
+		{"project-forbids", "a namespace", func(s *small) {
+			s.add("apps-shop", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shop, namespace: default}")
+		}, "the namespace default"},
+		{"project-idle", "a kind", set("AppProject/apps", "spec.clusterResourceWhitelist", "[{group: '*', kind: '*'}, {group: rbac.authorization.k8s.io, kind: ClusterRole}]"), "ClusterRole"},
+		{"project-idle", "a namespace", set("AppProject/apps", "spec.destinations", "[{namespace: apps}, {namespace: kube-system}]"), "kube-system"},
 		{"secret-store", "none", remove("SecretStore/vault"), "SecretStore vault"},
 		{"secret-key", "no such path", set("ExternalSecret/web", "spec.data.0.remoteRef.key", "apps/wbe"), "did you mean apps/web?"},
 		{"secret-key", "no such key", set("ExternalSecret/web", "spec.data.0.remoteRef.property", "tokn"), "did you mean token?"},

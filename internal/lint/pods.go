@@ -29,6 +29,16 @@ func (p *pod) containers() []corev1.Container {
 	return slices.Concat(p.template.Spec.InitContainers, p.template.Spec.Containers)
 }
 
+// staying are the containers that run as long as the pod, sidecars among the init containers included.
+func (p *pod) staying() []corev1.Container {
+	sidecars := slices.DeleteFunc(slices.Clone(p.template.Spec.InitContainers), func(c corev1.Container) bool { return !sidecar(c) })
+	return slices.Concat(sidecars, p.template.Spec.Containers)
+}
+
+func sidecar(c corev1.Container) bool {
+	return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
+}
+
 // templatePlace is where a kind has its pod template; false for kinds without one.
 func templatePlace(o *object) ([]string, bool) {
 	switch {
@@ -67,14 +77,4 @@ func podOf(o *object) *pod {
 		p.replicas = n
 	}
 	return p
-}
-
-// malformed: a field of the wrong type (a number where a string belongs) is refused by the API server while it is applied, when the
-// layers before it are there already.
-func malformed(w *world, report report) {
-	for _, o := range w.objects {
-		if o.broken != nil {
-			report(o, "its pod template can't be decoded: "+o.broken.Error(), "give the field the type that the API has, quoting numbers and booleans that are meant as text")
-		}
-	}
 }

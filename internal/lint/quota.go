@@ -80,8 +80,8 @@ func (p *pod) takes(of func(corev1.Container) corev1.ResourceList) map[corev1.Re
 	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
 		var together, alone resource.Quantity
 		for _, c := range p.template.Spec.InitContainers {
-			if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
-				together.Add(of(c)[name]) // a sidecar
+			if sidecar(c) {
+				together.Add(of(c)[name])
 				continue
 			}
 			before := together.DeepCopy()

@@ -55,7 +55,7 @@ func readiness(w *world, report report) {
 			continue
 		}
 		served := w.served(p)
-		for _, c := range p.template.Spec.Containers {
+		for _, c := range p.staying() {
 			if c.ReadinessProbe == nil && slices.ContainsFunc(c.Ports, served) {
 				report(p.owner, "the container "+c.Name+" serves a port and has no readiness probe", "give it one; a chart mostly has readinessProbe")
 			}

@@ -14,6 +14,7 @@ type report func(o *object, message, fix string)
 func rules() []Rule {
 	return []Rule{
 		{"malformed", "Objects are what the API server can decode", malformed},
+		{"own-selector", "Workloads select their own pods", ownSelector},
 		{"duplicate-object", "An object is rendered once", duplicates},
 		{"labels", "Workloads, their pods and namespaces carry the standard labels", standardLabels},
 		{"image-registry", "Images name their registry", imageRegistry},
@@ -46,6 +47,9 @@ func rules() []Rule {
 		{"api-blocked", "Controllers reach the API server", apiBlocked},
 		{"route-backend", "Routes lead to a Service and port that exist", routeBackend},
 		{"route-parent", "Routes attach to a Gateway and listener that exist", routeParent},
+		{"service-selects-nothing", "Services have pods", serviceIdle},
+		{"project-forbids", "Projects allow what their stack makes", projectForbids},
+		{"project-idle", "Projects allow nothing else", projectIdle},
 		{"secret-store", "External secrets use a store that exists", secretStore},
 		{"secret-key", "External secrets read paths and keys that are seeded", secretKey},
 		{"crd-missing", "Custom resources have a CustomResourceDefinition", crdMissing},

@@ -26,7 +26,11 @@ type object struct {
 
 // ref names the object.
 func (o *object) ref() Object {
-	return Object{Group: o.group(), Kind: o.GetKind(), Namespace: o.namespace, Name: o.GetName()}
+	name := o.GetName()
+	if generated := o.GetGenerateName(); name == "" && generated != "" {
+		name = generated + "*"
+	}
+	return Object{Group: o.group(), Kind: o.GetKind(), Namespace: o.namespace, Name: name}
 }
 
 func (o *object) group() string { return o.GroupVersionKind().Group }

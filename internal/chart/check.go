@@ -87,10 +87,34 @@ func find(root string, c platform.Component, name string, document *yaml.Node, o
 			return finder{}, err
 		}
 		known.add(valuesKey(dep)).merge(k)
+		known.addConditions(dep.Condition)
 	}
 	finding := finder{file: name}
+	finding.doubled("", document)
 	finding.check("", document, known)
 	return finding, nil
+}
+
+// doubled reports keys that a mapping has twice, at any depth: Helm takes the last one without a word.
+func (f *finder) doubled(place string, node *yaml.Node) {
+	first := map[string]int{}
+	for i, item := range node.Content {
+		key := ""
+		if node.Kind == yaml.MappingNode {
+			if i%2 == 0 {
+				continue
+			}
+			named := node.Content[i-1]
+			key = named.Value
+			if line, again := first[key]; again && named.Tag != "!!merge" {
+				f.found = append(f.found, &platform.InputError{
+					File: f.file, Line: named.Line, Msg: fmt.Sprintf("the key %q is already on line %d", join(place, key), line), Hint: "keep one of them",
+				})
+			}
+			first[key] = named.Line
+		}
+		f.doubled(join(place, key), item)
+	}
 }
 
 // valuesKey is where a dependency's values stand.

@@ -112,6 +112,24 @@ func TestCopies(t *testing.T) {
 	}
 }
 
+func TestAKeyThatSwitchesADependency(t *testing.T) {
+	p, c := checkout(t, nowhere, "web: {enabled: false}\nextras: {web: true}\n")
+	c.Chart.Dependencies[0].Condition = "web.enabled, extras.web"
+	locked(t, p, c, tiny(t, "web", "1.2.3", webFiles()))
+	r := NewResolver(Options{CacheDir: t.TempDir(), Offline: true})
+	require.NoError(t, r.CheckValues(t.Context(), p.Root, c))
+	write(t, filepath.Join(p.Root, "K8s", "apps", "site", "values.yaml"), "web: {enable: false}\n")
+	require.ErrorContains(t, r.CheckValues(t.Context(), p.Root, c), `did you mean "web.enabled"?`)
+}
+
+func TestAKeyTwice(t *testing.T) {
+	p, c := checkout(t, nowhere, "web:\n  replicas: 2\n  config: {level: info, level: debug}\n  service: {port: 1}\n  replicas: 3\n")
+	locked(t, p, c, tiny(t, "web", "1.2.3", webFiles()))
+	err := NewResolver(Options{CacheDir: t.TempDir(), Offline: true}).CheckValues(t.Context(), p.Root, c)
+	require.ErrorContains(t, err, `K8s/apps/site/values.yaml:3: the key "web.config.level" is already on line 3; keep one of them`)
+	require.ErrorContains(t, err, `K8s/apps/site/values.yaml:5: the key "web.replicas" is already on line 2; keep one of them`)
+}
+
 func TestCheckValuesOfEveryProfile(t *testing.T) {
 	p, c := checkout(t, nowhere, webValues)
 	c.Profiles = []string{"ha"}

@@ -183,13 +183,18 @@ func (k *keys) addDependencies(c *chart.Chart) {
 		return
 	}
 	for _, listed := range c.Metadata.Dependencies {
-		for condition := range strings.SplitSeq(listed.Condition, ",") {
-			if condition = strings.TrimSpace(condition); condition != "" {
-				k.addPath(strings.Split(condition, "."))
-			}
-		}
+		k.addConditions(listed.Condition)
 		if len(listed.Tags) > 0 {
 			k.add("tags").free = true
+		}
+	}
+}
+
+// addConditions takes the keys that switch a dependency: the first that is set counts.
+func (k *keys) addConditions(list string) {
+	for condition := range strings.SplitSeq(list, ",") {
+		if condition = strings.TrimSpace(condition); condition != "" {
+			k.addPath(strings.Split(condition, "."))
 		}
 	}
 }

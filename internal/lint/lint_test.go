@@ -282,8 +282,11 @@ func breakages() []breakage {
 			s.set("NetworkPolicy/shop", "spec.ingress.0.ports", "")
 			s.set("NetworkPolicy/scrape", "spec.egress", "[{to: [{podSelector: {matchLabels: {app.kubernetes.io/name: web}}}]}]")
 		}, "out to port 9000"},
-		{"route-blocked", "another entity", set("CiliumNetworkPolicy/shop", "spec.ingress.0.fromEntities", "[host]"), "port 8443"},
-		{"route-blocked", "the Service's port in place of the pod's", set("CiliumNetworkPolicy/shop", "spec.ingress.0.toPorts.0.ports.0.port", "'443'"), "port 8443"},
+		{"route-blocked", "another entity", set("CiliumNetworkPolicy/shop", "spec.ingress.0.fromEntities", "[host]"), "port 8080"},
+		{"route-blocked", "the Service's port in place of the pod's", set("CiliumNetworkPolicy/shop", "spec.ingress.0.toPorts.0.ports.0.port", "'80'"), "port 8080"},
+		{"route-tls", "by its name", set("HTTPRoute/shop", "spec.rules.0.backendRefs.0.port", "443"), "BackendTLSPolicy"},
+		{"route-tls", "by its protocol", set("Service/shop", "spec.ports.0.appProtocol", "https"), "BackendTLSPolicy"},
+		{"route-tls", "by its probe", set("Service/shop", "spec.ports.0.targetPort", "8443"), "port 80"},
 		{"webhook-blocked", "another entity", set("CiliumNetworkPolicy/shop", "spec.ingress.1.fromEntities", "[host]"), "its webhook check.example.org"},
 		{"webhook-blocked", "no such Service", set("ValidatingWebhookConfiguration/shop", "webhooks.0.clientConfig.service.name", "shp"), "did you mean shop?"},
 		{"api-blocked", "no way out", set("CiliumNetworkPolicy/shop", "spec.egress", "[]"), "API server"},

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 const gatewayGroup = "gateway.networking.k8s.io"
@@ -83,4 +85,56 @@ func routeParent(w *world, report report) {
 			}
 		}
 	}
+}
+
+// routeTLS: a gateway speaks plain HTTP to a backend unless a BackendTLSPolicy says otherwise. A server that wants TLS answers 400 to
+// everybody.
+func routeTLS(w *world, report report) {
+	for _, o := range w.routes() {
+		if !o.is(gatewayGroup, "HTTPRoute", "GRPCRoute") {
+			continue // the others pass on what they get
+		}
+		for _, rule := range o.list("spec", "rules") {
+			for _, backend := range nestedList(rule, "backendRefs") {
+				namespace, name := textOr(nestedText(backend, "namespace"), o.namespace), nestedText(backend, "name")
+				service := w.find("", "Service", namespace, name)
+				if service == nil || w.encrypts(service) {
+					continue
+				}
+				for _, port := range service.list("spec", "ports") {
+					if fmt.Sprint(port["port"]) == fmt.Sprint(backend["port"]) && w.wantsTLS(service, port) {
+						report(o, fmt.Sprintf("it leads to port %v of the Service %s/%s, which wants TLS, and the gateway speaks plain HTTP to it", backend["port"], namespace, name),
+							"let the server listen without TLS behind the gateway, or give the Service a BackendTLSPolicy")
+					}
+				}
+			}
+		}
+	}
+}
+
+// encrypts is true for a Service that a BackendTLSPolicy is for.
+func (w *world) encrypts(service *object) bool {
+	return slices.ContainsFunc(w.in(service.namespace, gatewayGroup, "BackendTLSPolicy"), func(policy *object) bool {
+		return slices.ContainsFunc(policy.list("spec", "targetRefs"), func(ref map[string]any) bool {
+			return ref["kind"] == "Service" && ref["name"] == service.GetName()
+		})
+	})
+}
+
+// wantsTLS is true for a port that says so by its name or protocol, or whose pods' probes speak TLS to it.
+func (w *world) wantsTLS(service *object, port map[string]any) bool {
+	if strings.HasPrefix(nestedText(port, "name"), "https") || strings.EqualFold(nestedText(port, "appProtocol"), "https") {
+		return true
+	}
+	return slices.ContainsFunc(w.behind(service, port), func(t target) bool {
+		return slices.ContainsFunc(t.pod.containers(), func(c corev1.Container) bool { return speaksTLS(t, c.ReadinessProbe) || speaksTLS(t, c.LivenessProbe) })
+	})
+}
+
+func speaksTLS(t target, probe *corev1.Probe) bool {
+	if probe == nil || probe.HTTPGet == nil || probe.HTTPGet.Scheme != corev1.URISchemeHTTPS {
+		return false
+	}
+	port := probe.HTTPGet.Port.String()
+	return port == t.door.name || port == t.door.number
 }

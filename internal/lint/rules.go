@@ -43,6 +43,7 @@ func rules() []Rule {
 		{"flow-half", "What a policy lets out another lets in, and the other way round", flowHalf},
 		{"monitor-blocked", "Prometheus reaches what it scrapes", monitorBlocked},
 		{"route-blocked", "The gateway reaches what routes lead to", routeBlocked},
+		{"route-tls", "Routes speak TLS to what speaks nothing else", routeTLS},
 		{"webhook-blocked", "The API server reaches webhooks", webhookBlocked},
 		{"api-blocked", "Controllers reach the API server", apiBlocked},
 		{"route-backend", "Routes lead to a Service and port that exist", routeBackend},

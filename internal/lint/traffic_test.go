@@ -108,3 +108,12 @@ func TestASpreadThatLetsARollOutEnd(t *testing.T) {
 		})
 	}
 }
+
+func TestABackendTLSPolicyLetsTheGatewaySpeakTLS(t *testing.T) {
+	s := good(t)
+	s.set("HTTPRoute/shop", "spec.rules.0.backendRefs.0.port", "443")
+	s.add("base", "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: backendtlspolicies.gateway.networking.k8s.io}\n"+
+		"spec: {group: gateway.networking.k8s.io, scope: Namespaced, names: {kind: BackendTLSPolicy}, versions: [{name: v1, served: true}]}")
+	s.add("apps-shop", "apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata: {name: shop}\nspec: {targetRefs: [{group: '', kind: Service, name: shop}]}")
+	require.Empty(t, Run(s.Input))
+}

@@ -25,6 +25,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/bcrypt"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/streaming/pkg/httpstream"
@@ -145,7 +148,8 @@ func TestStateIsKeptInASecret(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, State{}, empty)
 
-	first, err := k.Save(t.Context(), State{Keys: []string{"one", "two"}, Former: []string{"old"}, Phase: PhaseReady, Open: true, Applied: "d", Cluster: "c"})
+	first, err := k.Save(t.Context(), State{Keys: []string{"one", "two"}, Former: []string{"old"}, Phase: PhaseReady, Open: true, Applied: "d", Cluster: "c",
+		Servers: map[string]Server{"store-0": {Process: "p", Disk: "q"}}})
 	require.NoError(t, err)
 	loaded, err := k.Load(t.Context())
 	require.NoError(t, err)
@@ -162,6 +166,26 @@ func TestStateIsKeptInASecret(t *testing.T) {
 	require.ErrorContains(t, err, "Secret v/keys", "somebody else has saved")
 	_, err = k.Save(t.Context(), State{})
 	require.Error(t, err, "two that begin at once")
+}
+
+// A container that restarted is another process, and so is a pod of the same name.
+func TestProcess(t *testing.T) {
+	k, _ := newFakeKube(t)
+	pod := func(uid types.UID, server, beside string) *corev1.Pod {
+		return &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{UID: uid},
+			Spec: corev1.PodSpec{Containers: []corev1.Container{
+				{Name: "server", Ports: []corev1.ContainerPort{{ContainerPort: 8200}}}, {Name: "beside"},
+			}},
+			Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{
+				{Name: "server", ContainerID: server}, {Name: "beside", ContainerID: beside},
+			}},
+		}
+	}
+	first := k.process(pod("a", "one", "one"))
+	require.Equal(t, first, k.process(pod("a", "one", "two")), "what runs beside it is another process")
+	require.NotEqual(t, first, k.process(pod("a", "two", "one")))
+	require.NotEqual(t, first, k.process(pod("b", "one", "one")))
 }
 
 func TestLoginAsksForTheAudience(t *testing.T) {
@@ -183,9 +207,14 @@ func TestMembersThatCannotBeReached(t *testing.T) {
 		"metadata": map[string]any{"name": "store", "namespace": "v"},
 		"spec":     map[string]any{"replicas": 3, "volumeClaimTemplates": []any{map[string]any{"metadata": map[string]any{"name": "data"}}}},
 	}
+	api.objects["/api/v1/namespaces/v/persistentvolumeclaims"] = map[string]any{"items": []any{
+		map[string]any{"metadata": map[string]any{"name": "data-store-0", "uid": "zero"}},
+		map[string]any{"metadata": map[string]any{"name": "data-store-1", "uid": "one"}},
+	}}
 	members, err = k.Members(t.Context())
 	require.NoError(t, err)
 	require.Len(t, members, 3)
+	require.Equal(t, []string{"zero", "one", ""}, []string{members[0].Disk, members[1].Disk, members[2].Disk})
 	require.ErrorContains(t, members[2].Err, "authority", "no certificate to trust")
 
 	require.NoError(t, k.Wipe(t.Context()))
@@ -199,8 +228,13 @@ func certificate(t *testing.T, host string) (tls.Certificate, []byte) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{host}, IsCA: true, BasicConstraintsValid: true,
+		SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	if ip := net.ParseIP(host); ip != nil {
+		template.IPAddresses = []net.IP{ip}
+	} else {
+		template.DNSNames = []string{host}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	require.NoError(t, err)
@@ -250,7 +284,7 @@ func TestThroughTheCluster(t *testing.T) {
 	again, err := store.Reconcile(t.Context())
 	require.NoError(t, err)
 	require.True(t, again.Unchanged)
-	require.Zero(t, s.Roots())
+	require.Zero(t, newBench(t, s).roots())
 	kept, err := json.Marshal(api.objects)
 	require.NoError(t, err)
 	require.NotContains(t, string(kept), got["a/admin"]["password"])

@@ -50,6 +50,13 @@ type Member struct {
 	URL  string
 	HTTP *http.Client // trusts the server's certificate
 	Err  error        // why it can't be reached
+	Server
+}
+
+// Server tells a member's server from those that were in its place before.
+type Server struct {
+	Process string `json:"process,omitempty"` // another after every restart
+	Disk    string `json:"disk,omitempty"`    // another where the storage is new
 }
 
 // Phase is how far a store has ever come.
@@ -65,11 +72,14 @@ const (
 // State is what is kept beside a store, in the cluster.
 type State struct {
 	Keys    []string // unseal keys
-	Former  []string // those of a storage that is gone
+	Former  []string // those of storages that are gone
 	Phase   Phase
 	Open    bool   // a change was begun and has not ended
 	Applied string // digest of the declaration that was applied in full
 	Cluster string // id of the store that it was applied to
+	// Servers are the members by name, as they were when all of them said that they are new, and then when the declaration was
+	// last applied in full.
+	Servers map[string]Server
 	Version string // of this state; the site's own
 }
 

@@ -50,6 +50,19 @@ func (s seeder) Seed(ctx context.Context, declared *platform.Secrets, say func(s
 	return nil
 }
 
+// Sound implements bootstrap.Seeder.
+func (s seeder) Sound(ctx context.Context, declared *platform.Secrets) (bool, error) {
+	if simulated(s.access) {
+		return true, nil
+	}
+	site, err := secrets.NewKube(s.access.Config, declared.Server)
+	if err != nil {
+		return false, err
+	}
+	defer site.Close()
+	return secrets.New(secrets.Options{Site: site, Declared: declared}).Sound(ctx)
+}
+
 func missingText(m secrets.Missing) string {
 	return fmt.Sprintf("not given yet: %s (%s); give it with: idp secrets set %s %s", m.Key, m.Description, m.Path, m.Key)
 }

@@ -148,7 +148,7 @@ type Missing struct{ Path, Key, Description string }
 // Reconcile brings the store to its declaration and waits for its servers, within ctx. Where the declaration was applied in full
 // before and the store is open, it reads that and changes nothing: it doesn't even log in.
 func (s *Store) Reconcile(ctx context.Context) (Result, error) {
-	if same, err := s.unchanged(ctx); same || err != nil {
+	if same, err := s.Sound(ctx); same || err != nil {
 		return Result{Unchanged: same}, err
 	}
 	var result Result
@@ -163,8 +163,8 @@ func (s *Store) Reconcile(ctx context.Context) (Result, error) {
 	return result, err
 }
 
-// unchanged looks, without a token, whether everything was done before.
-func (s *Store) unchanged(ctx context.Context) (bool, error) {
+// Sound looks, without a token, whether the store is open and everything was done before.
+func (s *Store) Sound(ctx context.Context) (bool, error) {
 	state, err := s.Site.Load(ctx)
 	if err != nil {
 		return false, err

@@ -280,39 +280,6 @@ func printLogins(w io.Writer, o *options, declared []platform.SecretLogin, value
 	return table.Flush()
 }
 
-func newCA(s streams, o *options) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "ca",
-		Short: "The platform's certificate authority",
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(&cobra.Command{
-		Use:     "export",
-		Short:   "Print the certificate of the platform's authority, to trust it in a browser",
-		Example: "  idp ca export > platform-ca.crt",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			access, declared, err := reachSecrets(cmd.Context(), s, o)
-			if err != nil {
-				return err
-			}
-			site, err := secrets.NewKube(access.Config, declared.Server)
-			if err != nil {
-				return err
-			}
-			pem, err := site.Certificate(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if simulated(access) {
-				fmt.Fprintln(s.err, "the certificates of this cluster are simulated: nothing serves with them")
-			}
-			_, err = s.out.Write(pem)
-			return err
-		},
-	})
-	return cmd
-}
-
 // declaredSecrets is what the checkout declares.
 func declaredSecrets(o *options) (*platform.Secrets, error) {
 	p, err := load(o)

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const smallSecrets = `server: {namespace: base, statefulSet: s, service: s, serviceAccount: s, ca: {namespace: c, secret: ca, key: k}, unsealKeys: {secret: u, prefix: u-}}
+const smallSecrets = `server: {namespace: base, statefulSet: s, service: s, serviceAccount: s, ca: {namespace: c, configMap: ca, key: k}, unsealKeys: {secret: u, prefix: u-}}
 roles: [{namespace: base}]
 paths:
 - path: base/admin

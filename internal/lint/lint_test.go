@@ -260,6 +260,13 @@ func breakages() []breakage {
 		{"gate-idle", "a misspelt kind", func(s *small) {
 			s.Platform.Layers[0].Gates = []platform.Gate{{Line: 4, Every: &platform.Condition{APIVersion: "external-secrets.io/v1", Kind: "SecretStor"}}}
 		}, "every SecretStor, and the layer base has none"},
+		{"certificate-lifetime", "longer than what its authority has left", set("Certificate/leaf", "spec.duration", "10h1s"), "lasts 10h0m1s, and the authority authority may end 10h0m0s"},
+		{"certificate-lifetime", "no duration", set("Certificate/leaf", "spec.duration", ""), "lasts 2160h0m0s"},
+		{"certificate-lifetime", "an authority that doesn't say when", set("Certificate/authority", "spec", "{isCA: true, secretName: authority-tls, duration: 24h, issuerRef: {name: itself}}"), "may end 8h0m0s"},
+		{"certificate-lifetime", "longer than an authority that keeps its key", func(s *small) {
+			s.set("Certificate/authority", "spec.privateKey", "{rotationPolicy: Never}")
+			s.set("Certificate/leaf", "spec.duration", "31h")
+		}, "may end 30h0m0s"},
 		{"crd-missing", "no such kind", remove("CustomResourceDefinition/ciliumnetworkpolicies.cilium.io"), "CiliumNetworkPolicy"},
 		{"crd-missing", "no such version", set("HTTPRoute/web", "apiVersion", "gateway.networking.k8s.io/v1beta1"), "v1beta1"},
 		{"crd-order", "a layer that isn't needed", func(s *small) { s.Platform.Layers[1].Needs = nil }, "add base to its needs"},

@@ -41,6 +41,7 @@ func rules() []Rule {
 		{"secret-store", "External secrets use a store that exists", secretStore},
 		{"secret-key", "External secrets read paths and keys that are seeded", secretKey},
 		{"gate-missing", "Layers wait for their secrets and certificates", gateMissing},
+		{"certificate-lifetime", "No certificate outlives who signed it", certificateLifetime},
 		{"crd-missing", "Custom resources have a CustomResourceDefinition", crdMissing},
 		{"crd-order", "CustomResourceDefinitions come before their resources", crdOrder},
 		{"monitor-selects-nothing", "Monitors have something to scrape", monitors},

@@ -353,7 +353,7 @@ func (b *bench) roles() (names []string) {
 
 func declared(t *testing.T, text string) *platform.Secrets {
 	t.Helper()
-	const head = "server: {namespace: v, statefulSet: store, service: v, serviceAccount: setup, ca: {namespace: c, secret: ca, key: k}, unsealKeys: {secret: u, prefix: u-}}\n"
+	const head = "server: {namespace: v, statefulSet: store, service: v, serviceAccount: setup, ca: {namespace: c, configMap: ca, key: k}, unsealKeys: {secret: u, prefix: u-}}\n"
 	d, err := platform.ReadSecrets(fstest.MapFS{"s.yaml": {Data: []byte(head + text)}}, "s.yaml")
 	require.NoError(t, err)
 	return d

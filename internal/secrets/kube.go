@@ -147,7 +147,7 @@ func (k *Kube) process(pod *corev1.Pod) string {
 	return id
 }
 
-// authority is what signed the servers' certificates.
+// authority are those who may have signed the servers' certificates.
 func (k *Kube) authority(ctx context.Context) (*x509.CertPool, error) {
 	pem, err := k.Certificate(ctx)
 	if err != nil {
@@ -155,22 +155,22 @@ func (k *Kube) authority(ctx context.Context) (*x509.CertPool, error) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("no certificate in key %[3]s of the Secret %[1]s/%[2]s", k.server.CA.Namespace, k.server.CA.Name, k.server.CA.Key)
+		return nil, fmt.Errorf("no certificate in key %[3]s of the ConfigMap %[1]s/%[2]s", k.server.CA.Namespace, k.server.CA.Name, k.server.CA.Key)
 	}
 	return pool, nil
 }
 
-// Certificate is the platform's authority, in PEM.
+// Certificate are the certificates of the platform's authorities, in PEM: of one, but while another takes its place.
 func (k *Kube) Certificate(ctx context.Context) ([]byte, error) {
 	ca := k.server.CA
-	secret, err := k.client.CoreV1().Secrets(ca.Namespace).Get(ctx, ca.Name, metav1.GetOptions{})
+	trusted, err := k.client.CoreV1().ConfigMaps(ca.Namespace).Get(ctx, ca.Name, metav1.GetOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("reading the platform's authority: %w", err)
 	}
-	if len(secret.Data[ca.Key]) == 0 {
-		return nil, fmt.Errorf("no key %[3]q in the Secret %[1]s/%[2]s", ca.Namespace, ca.Name, ca.Key)
+	if trusted.Data[ca.Key] == "" {
+		return nil, fmt.Errorf("no key %[3]q in the ConfigMap %[1]s/%[2]s", ca.Namespace, ca.Name, ca.Key)
 	}
-	return secret.Data[ca.Key], nil
+	return []byte(trusted.Data[ca.Key]), nil
 }
 
 // reach forwards a port of this machine to a pod; it tells which process is behind it.

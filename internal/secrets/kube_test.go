@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
@@ -135,7 +136,7 @@ func newFakeKube(t *testing.T) (*Kube, *fakeAPI) {
 	t.Cleanup(server.Close)
 	k, err := NewKube(&rest.Config{Host: server.URL, ContentConfig: rest.ContentConfig{ContentType: "application/json"}}, platform.SecretServer{
 		Namespace: "v", StatefulSet: "store", Service: "store", Port: 8200, ServiceAccount: "setup",
-		CA: platform.SecretRef{Namespace: "c", Name: "ca", Key: "tls.crt"}, UnsealKeys: platform.SecretRef{Namespace: "v", Name: "keys", Key: "key-"},
+		CA: platform.Ref{Namespace: "c", Name: "trust", Key: "ca.crt"}, UnsealKeys: platform.Ref{Namespace: "v", Name: "keys", Key: "key-"},
 	})
 	require.NoError(t, err)
 	t.Cleanup(k.Close)
@@ -228,7 +229,7 @@ func certificate(t *testing.T, host string) (tls.Certificate, []byte) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true,
+		Subject: pkix.Name{CommonName: host}, SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 	}
 	if ip := net.ParseIP(host); ip != nil {
@@ -257,8 +258,8 @@ func inCluster(t *testing.T, host string) (*Kube, *fakeAPI, *standIn) {
 			_ = c.Close()
 		}
 	})
-	api.objects["/api/v1/namespaces/c/secrets/ca"] = map[string]any{
-		"metadata": map[string]any{"name": "ca"}, "data": map[string]any{"tls.crt": base64.StdEncoding.EncodeToString(authority)},
+	api.objects["/api/v1/namespaces/c/configmaps/trust"] = map[string]any{
+		"metadata": map[string]any{"name": "trust"}, "data": map[string]any{"ca.crt": string(authority)},
 	}
 	api.objects["/apis/apps/v1/namespaces/v/statefulsets/store"] = map[string]any{
 		"metadata": map[string]any{"name": "store", "namespace": "v"}, "spec": map[string]any{"replicas": 1},
@@ -301,4 +302,39 @@ func TestACertificateForAnotherServerIsRefused(t *testing.T) {
 	state, err := k.Load(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, State{}, state, "nothing was begun")
+}
+
+// While one authority takes the place of another both are trusted, and what each has signed can be told.
+func TestAuthorities(t *testing.T) {
+	k, api := newFakeKube(t)
+	first, firstPEM := certificate(t, "first")
+	second, secondPEM := certificate(t, "second")
+	api.objects["/api/v1/namespaces/c/configmaps/trust"] = map[string]any{
+		"metadata": map[string]any{"name": "trust"}, "data": map[string]any{"ca.crt": string(firstPEM) + string(secondPEM)},
+	}
+	secret := func(namespace, name string, signer tls.Certificate) map[string]any {
+		parent, err := x509.ParseCertificate(signer.Certificate[0])
+		require.NoError(t, err)
+		key := signer.PrivateKey.(*ecdsa.PrivateKey)
+		leaf := &x509.Certificate{SerialNumber: big.NewInt(2), NotAfter: time.Now().Add(time.Hour)}
+		der, err := x509.CreateCertificate(rand.Reader, leaf, parent, key.Public(), key)
+		require.NoError(t, err)
+		text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+		return map[string]any{
+			"metadata": map[string]any{"name": name + "-tls", "namespace": namespace, "annotations": map[string]any{"cert-manager.io/certificate-name": name}},
+			"data":     map[string]any{"tls.crt": base64.StdEncoding.EncodeToString(text)},
+		}
+	}
+	own := secret("c", "first", first)
+	own["data"] = map[string]any{"tls.crt": base64.StdEncoding.EncodeToString(firstPEM)}
+	broken := secret("z", "broken", first)
+	broken["data"] = map[string]any{"tls.crt": "AAAA"}
+	api.objects["/api/v1/secrets"] = map[string]any{"items": []any{secret("b", "two", first), secret("a", "one", first), own, broken, secret("d", "three", second)}}
+	authorities, err := k.Authorities(t.Context())
+	require.NoError(t, err)
+	signed := map[string][]string{}
+	for _, a := range authorities {
+		signed[a.Name] = a.Signed
+	}
+	require.Equal(t, map[string][]string{"first": {"a/one", "b/two"}, "second": {"d/three"}}, signed)
 }

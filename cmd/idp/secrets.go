@@ -50,6 +50,19 @@ func (s seeder) Seed(ctx context.Context, declared *platform.Secrets, say func(s
 	return nil
 }
 
+// Sound implements bootstrap.Seeder.
+func (s seeder) Sound(ctx context.Context, declared *platform.Secrets) (bool, error) {
+	if simulated(s.access) {
+		return true, nil
+	}
+	site, err := secrets.NewKube(s.access.Config, declared.Server)
+	if err != nil {
+		return false, err
+	}
+	defer site.Close()
+	return secrets.New(secrets.Options{Site: site, Declared: declared}).Sound(ctx)
+}
+
 func missingText(m secrets.Missing) string {
 	return fmt.Sprintf("not given yet: %s (%s); give it with: idp secrets set %s %s", m.Key, m.Description, m.Path, m.Key)
 }
@@ -265,39 +278,6 @@ func printLogins(w io.Writer, o *options, declared []platform.SecretLogin, value
 		fmt.Fprintf(table, "%s\t%s\t%s\n", l.Name, l.User, l.Password)
 	}
 	return table.Flush()
-}
-
-func newCA(s streams, o *options) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "ca",
-		Short: "The platform's certificate authority",
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(&cobra.Command{
-		Use:     "export",
-		Short:   "Print the certificate of the platform's authority, to trust it in a browser",
-		Example: "  idp ca export > platform-ca.crt",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			access, declared, err := reachSecrets(cmd.Context(), s, o)
-			if err != nil {
-				return err
-			}
-			site, err := secrets.NewKube(access.Config, declared.Server)
-			if err != nil {
-				return err
-			}
-			pem, err := site.Certificate(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if simulated(access) {
-				fmt.Fprintln(s.err, "the certificates of this cluster are simulated: nothing serves with them")
-			}
-			_, err = s.out.Write(pem)
-			return err
-		},
-	})
-	return cmd
 }
 
 // declaredSecrets is what the checkout declares.

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const smallSecrets = `server: {namespace: base, statefulSet: s, service: s, serviceAccount: s, ca: {namespace: c, secret: ca, key: k}, unsealKeys: {secret: u, prefix: u-}}
+const smallSecrets = `server: {namespace: base, statefulSet: s, service: s, serviceAccount: s, ca: {namespace: c, configMap: ca, key: k}, unsealKeys: {secret: u, prefix: u-}}
 roles: [{namespace: base}]
 paths:
 - path: base/admin
@@ -84,6 +84,9 @@ func TestSeedingWherePodsDoNotRun(t *testing.T) {
 	var said []string
 	s := seeder{&cluster.Access{Info: cluster.Info{Provider: "embedded"}}}
 	require.NoError(t, s.Seed(context.Background(), &platform.Secrets{}, func(text string) { said = append(said, text) }))
+	sound, err := s.Sound(context.Background(), &platform.Secrets{})
+	require.NoError(t, err)
+	require.True(t, sound)
 	require.Len(t, said, 1)
 	require.Contains(t, said[0], "simulated")
 }

@@ -67,6 +67,8 @@ type made struct {
 type env interface {
 	// Lookup returns an object, or nil when there is none.
 	Lookup(apiVersion, kind, namespace, name string) (map[string]any, error)
+	// Namespaces are the names of the namespaces with these labels.
+	Namespaces(labels map[string]any) ([]string, error)
 	// Certificate makes or keeps the key pair of a cert-manager Certificate.
 	Certificate(cert, issuer map[string]any) (map[string]any, error)
 	// Sign answers a cert-manager CertificateRequest.
@@ -127,13 +129,14 @@ func funcs(e env, object map[string]any) template.FuncMap {
 		// isTrue reports whether an object has a condition of that type that is true.
 		"isTrue": isTrue,
 	}
-	for _, name := range []string{"lookup", "certificate", "sign", "secretData", "again", "now"} {
+	for _, name := range []string{"lookup", "namespaces", "certificate", "sign", "secretData", "again", "now"} {
 		out[name] = func() string { return "" }
 	}
 	if e == nil {
 		return out
 	}
 	out["lookup"] = e.Lookup
+	out["namespaces"] = e.Namespaces
 	out["certificate"] = e.Certificate
 	out["sign"] = e.Sign
 	out["secretData"] = e.SecretData

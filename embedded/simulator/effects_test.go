@@ -32,6 +32,20 @@ func (s *stage) Lookup(apiVersion, kind, namespace, name string) (map[string]any
 	return nil, nil
 }
 
+func (s *stage) Namespaces(wanted map[string]any) (names []string, err error) {
+	for _, o := range s.objects {
+		u := unstructured.Unstructured{Object: o}
+		fits := u.GetKind() == "Namespace"
+		for key, value := range wanted {
+			fits = fits && u.GetLabels()[key] == value
+		}
+		if fits {
+			names = append(names, u.GetName())
+		}
+	}
+	return names, nil
+}
+
 func (s *stage) Certificate(map[string]any, map[string]any) (map[string]any, error) {
 	return map[string]any{"data": map[string]any{"tls.crt": "Yw=="}, "notBefore": "2026-01-01T00:00:00Z", "notAfter": "2026-04-01T00:00:00Z", "renewalTime": "2026-03-01T00:00:00Z"}, nil
 }

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/json"
@@ -420,6 +421,28 @@ func (w *world) Lookup(apiVersion, kind, namespace, name string) (map[string]any
 		return nil, fmt.Errorf("look up %s %s/%s: %w", kind, namespace, name, err)
 	}
 	return o.Object, nil
+}
+
+func (w *world) Namespaces(wanted map[string]any) ([]string, error) {
+	selector := labels.Set{}
+	for key, value := range wanted {
+		selector[key], _ = value.(string)
+	}
+	api, err := w.player.resource("v1", "Namespace", "")
+	if err != nil {
+		return nil, err
+	}
+	list, err := api.List(w.ctx, metav1.ListOptions{LabelSelector: selector.String()})
+	if err != nil {
+		return nil, fmt.Errorf("list the namespaces: %w", err)
+	}
+	var names []string
+	for _, n := range list.Items {
+		if n.GetDeletionTimestamp() == nil {
+			names = append(names, n.GetName())
+		}
+	}
+	return names, nil
 }
 
 func (w *world) secret(namespace, name string) (map[string][]byte, error) {

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -29,12 +30,12 @@ func (a *Applier) Ready(ctx context.Context, gates []platform.Gate, objs []*unst
 		}
 	}
 	for _, gate := range gates {
-		waits = append(waits, a.gate(ctx, gate, progress)...)
+		waits = append(waits, a.gate(ctx, gate, objs, progress)...)
 	}
 	return together(waits)
 }
 
-func (a *Applier) gate(ctx context.Context, gate platform.Gate, say func(string)) []func() error {
+func (a *Applier) gate(ctx context.Context, gate platform.Gate, objs []*unstructured.Unstructured, say func(string)) []func() error {
 	var waits []func() error
 	for _, name := range gate.Established {
 		waits = append(waits, func() error { return a.established(ctx, name, say) })
@@ -42,10 +43,29 @@ func (a *Applier) gate(ctx context.Context, gate platform.Gate, say func(string)
 	if gate.Condition != nil {
 		waits = append(waits, func() error { return a.condition(ctx, *gate.Condition, say) })
 	}
+	if gate.Every != nil {
+		for _, c := range eachOf(*gate.Every, objs) {
+			waits = append(waits, func() error { return a.condition(ctx, c, say) })
+		}
+	}
 	if gate.DryRun != nil {
 		waits = append(waits, func() error { return a.accepted(ctx, gate, say) })
 	}
 	return waits
+}
+
+// eachOf is a condition for each object of its kind, of whatever version.
+func eachOf(every platform.Condition, objs []*unstructured.Unstructured) (each []platform.Condition) {
+	kind := schema.FromAPIVersionAndKind(every.APIVersion, every.Kind).GroupKind()
+	for _, obj := range objs {
+		if obj.GroupVersionKind().GroupKind() == kind {
+			c := every
+			c.Name = obj.GetName()
+			c.Namespace = cmp.Or(obj.GetNamespace(), every.Namespace)
+			each = append(each, c)
+		}
+	}
+	return each
 }
 
 var crdKind = schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}

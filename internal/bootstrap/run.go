@@ -6,8 +6,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/idp-blueprint/idp/internal/apply"
 )
 
 // run is one call of Run.
@@ -26,12 +24,12 @@ type run struct {
 }
 
 // newRun decides which layers are cached.
-func (r *Runner) newRun(steps []Step, known map[string]Record, damaged map[string][]apply.ObjectRef) *run {
+func (r *Runner) newRun(steps []Step, known map[string]Record, damaged map[string]bool) *run {
 	x := &run{Runner: r, steps: steps, known: known, settled: map[string]chan struct{}{}, outcomes: map[string]*Outcome{}}
 	for i, outcome := range pendingOutcomes(steps) {
 		name := outcome.Name
 		x.settled[name] = make(chan struct{})
-		if cached(steps[i], known) && len(damaged[name]) == 0 {
+		if cached(steps[i], known) && !damaged[name] {
 			outcome.State = StateCached
 			close(x.settled[name])
 		}

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/idp-blueprint/idp/internal/apply"
 )
 
 // Runner brings the layers of a platform up on one cluster.
@@ -28,6 +26,8 @@ type Runner struct {
 //
 // When a layer fails, layers that run are finished and no other is started. The outcomes are complete in any case, one a
 // step; the error joins those of the layers.
+//
+// A secret store that a layer declares is looked at also where the layer is cached: the layer of one that isn't well is applied.
 func (r *Runner) Run(ctx context.Context, steps []Step) ([]Outcome, error) {
 	if err := checkSteps(steps); err != nil {
 		return nil, err
@@ -39,6 +39,13 @@ func (r *Runner) Run(ctx context.Context, steps []Step) ([]Outcome, error) {
 	damaged, err := r.damaged(ctx, steps, known)
 	if err != nil {
 		return pendingOutcomes(steps), err
+	}
+	unsound, err := r.unsound(ctx, steps, known)
+	if err != nil {
+		return pendingOutcomes(steps), err
+	}
+	for name := range unsound {
+		damaged[name] = true
 	}
 	if x := r.newRun(steps, known, damaged); x.nothingToDo() {
 		x.announce()
@@ -80,13 +87,13 @@ func checkSteps(steps []Step) error {
 }
 
 // damaged are the cached layers that lack an object, while nothing else would put it back.
-func (r *Runner) damaged(ctx context.Context, steps []Step, known map[string]Record) (map[string][]apply.ObjectRef, error) {
+func (r *Runner) damaged(ctx context.Context, steps []Step, known map[string]Record) (map[string]bool, error) {
+	found := map[string]bool{}
 	for _, record := range known {
 		if record.HandOver && record.Done {
-			return nil, nil
+			return found, nil
 		}
 	}
-	found := map[string][]apply.ObjectRef{}
 	for _, s := range steps {
 		if !cached(s, known) {
 			continue
@@ -96,7 +103,7 @@ func (r *Runner) damaged(ctx context.Context, steps []Step, known map[string]Rec
 			return nil, fmt.Errorf("looking for the objects of layer %s: %w", s.Layer.Name, err)
 		}
 		if len(missing) > 0 {
-			found[s.Layer.Name] = missing
+			found[s.Layer.Name] = true
 		}
 	}
 	return found, nil

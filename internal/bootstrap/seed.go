@@ -3,7 +3,9 @@ package bootstrap
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
+	"time"
 
 	"github.com/idp-blueprint/idp/internal/apply"
 	"github.com/idp-blueprint/idp/internal/platform"
@@ -13,6 +15,34 @@ import (
 // store is initialised and unsealed.
 type Seeder interface {
 	Seed(ctx context.Context, declared *platform.Secrets, say func(string)) error
+	// Sound looks whether the store is there, open and as declared. It changes nothing.
+	Sound(ctx context.Context, declared *platform.Secrets) (bool, error)
+}
+
+// soundBound is how long a store may take to say how it is; one that is well does so at once.
+const soundBound = 5 * time.Second
+
+// unsound are the cached layers whose store is gone, sealed or another one. Argo CD puts their objects back, and can't put back what a
+// store holds.
+func (r *Runner) unsound(ctx context.Context, steps []Step, known map[string]Record) (map[string]bool, error) {
+	found := map[string]bool{}
+	for _, s := range steps {
+		declared := s.Layer.Secrets()
+		if declared == nil || r.Seeder == nil || !cached(s, known) {
+			continue
+		}
+		bounded, cancel := context.WithTimeout(ctx, soundBound)
+		sound, err := r.Seeder.Sound(bounded, declared)
+		late := bounded.Err() != nil && ctx.Err() == nil
+		cancel()
+		if err != nil && !late {
+			return nil, fmt.Errorf("looking at the secret store of layer %s: %w", s.Layer.Name, err)
+		}
+		if !sound {
+			found[s.Layer.Name] = true
+		}
+	}
+	return found, nil
 }
 
 // errSeeding is the cause of the end of an apply whose store can't be seeded.

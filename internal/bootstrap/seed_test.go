@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -11,6 +12,8 @@ import (
 )
 
 type fakeSeeder func(ctx context.Context) error
+
+func (f fakeSeeder) Sound(context.Context, *platform.Secrets) (bool, error) { return true, nil }
 
 func (f fakeSeeder) Seed(ctx context.Context, _ *platform.Secrets, say func(string)) error {
 	say("seeding")
@@ -61,4 +64,72 @@ func TestSeedingEndsWithTheApply(t *testing.T) {
 	runner.Seeder = fakeSeeder(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 	_, err := runner.Run(t.Context(), withStore())
 	require.ErrorContains(t, err, "refused")
+}
+
+// looker is a store of which a run only sees how it is.
+type looker struct {
+	sound  bool
+	err    error
+	seeded *int
+}
+
+func (l looker) Seed(context.Context, *platform.Secrets, func(string)) error { *l.seeded++; return nil }
+func (l looker) Sound(context.Context, *platform.Secrets) (bool, error)      { return l.sound, l.err }
+
+// Nothing but idp puts a store back: a run looks at it also where everything is cached, and writes only if it isn't well.
+func TestAStoreIsLookedAtWhereItsLayerIsCached(t *testing.T) {
+	for name, c := range map[string]struct {
+		look   looker
+		state  State
+		seeded int
+		says   string
+	}{
+		"well":            {looker{sound: true}, StateCached, 1, ""},
+		"sealed or wiped": {looker{sound: false}, StateApplied, 2, ""},
+		"no answer":       {looker{err: errors.New("refused")}, StateCached, 1, "looking at the secret store of layer " + withStore()[0].Layer.Name},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, seeded := newFakeCluster(), 0
+			runner := f.runner()
+			runner.Seeder = looker{sound: true, seeded: &seeded}
+			_, err := runner.Run(t.Context(), withStore())
+			require.NoError(t, err)
+			c.look.seeded = &seeded
+			runner.Seeder = c.look
+			outcomes, err := runner.Run(t.Context(), withStore())
+			require.Equal(t, c.seeded, seeded)
+			if c.says != "" {
+				require.ErrorContains(t, err, c.says)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, c.state, outcomes[0].State)
+			for _, other := range outcomes[1:] {
+				require.Equal(t, StateCached, other.State, other.Name)
+			}
+		})
+	}
+}
+
+// A store that doesn't say how it is isn't well.
+func TestASilentStoreIsSetUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, seeded := newFakeCluster(), 0
+		runner := f.runner()
+		runner.Seeder = looker{sound: true, seeded: &seeded}
+		_, err := runner.Run(t.Context(), withStore())
+		require.NoError(t, err)
+		runner.Seeder = silent{looker{seeded: &seeded}}
+		outcomes, err := runner.Run(t.Context(), withStore())
+		require.NoError(t, err)
+		require.Equal(t, StateApplied, outcomes[0].State)
+		require.Equal(t, 2, seeded)
+	})
+}
+
+type silent struct{ looker }
+
+func (silent) Sound(ctx context.Context, _ *platform.Secrets) (bool, error) {
+	<-ctx.Done()
+	return false, ctx.Err()
 }

@@ -79,6 +79,7 @@ func Run(in Input) []Finding {
 		})
 	}
 	found = append(found, unknownValues(in)...)
+	found = append(found, idleGates(w)...)
 	found = except(found, in.Exceptions, in.Today)
 	order := map[string]int{}
 	for i, c := range in.Components {

@@ -309,6 +309,23 @@ func breakages() []breakage {
 		{"secret-store", "none", remove("SecretStore/vault"), "SecretStore vault"},
 		{"secret-key", "no such path", set("ExternalSecret/web", "spec.data.0.remoteRef.key", "apps/wbe"), "did you mean apps/web?"},
 		{"secret-key", "no such key", set("ExternalSecret/web", "spec.data.0.remoteRef.property", "tokn"), "did you mean token?"},
+		{"gate-missing", "no gate", func(s *small) {
+			s.add("base", "{apiVersion: external-secrets.io/v1, kind: SecretStore, metadata: {name: other, namespace: apps}}")
+		}, "every: {apiVersion: external-secrets.io/v1, kind: SecretStore, type: Ready}"},
+		{"gate-missing", "a gate for another", func(s *small) {
+			s.add("base", "{apiVersion: external-secrets.io/v1, kind: SecretStore, metadata: {name: other, namespace: apps}}")
+			s.Platform.Layers[0].Gates = []platform.Gate{{Condition: &platform.Condition{APIVersion: "external-secrets.io/v1", Kind: "SecretStore", Name: "vault", Namespace: "apps"}}}
+		}, "SecretStore"},
+		{"gate-idle", "a misspelt kind", func(s *small) {
+			s.Platform.Layers[0].Gates = []platform.Gate{{Line: 4, Every: &platform.Condition{APIVersion: "external-secrets.io/v1", Kind: "SecretStor"}}}
+		}, "every SecretStor, and the layer base has none"},
+		{"certificate-lifetime", "longer than what its authority has left", set("Certificate/leaf", "spec.duration", "10h1s"), "lasts 10h0m1s, and the authority authority may end 10h0m0s"},
+		{"certificate-lifetime", "no duration", set("Certificate/leaf", "spec.duration", ""), "lasts 2160h0m0s"},
+		{"certificate-lifetime", "an authority that doesn't say when", set("Certificate/authority", "spec", "{isCA: true, secretName: authority-tls, duration: 24h, issuerRef: {name: itself}}"), "may end 8h0m0s"},
+		{"certificate-lifetime", "longer than an authority that keeps its key", func(s *small) {
+			s.set("Certificate/authority", "spec.privateKey", "{rotationPolicy: Never}")
+			s.set("Certificate/leaf", "spec.duration", "31h")
+		}, "may end 30h0m0s"},
 		{"crd-missing", "no such kind", remove("CustomResourceDefinition/secretstores.external-secrets.io"), "SecretStore"},
 		{"crd-missing", "no such version", set("HTTPRoute/web", "apiVersion", "gateway.networking.k8s.io/v1beta1"), "v1beta1"},
 		{"crd-order", "a layer that isn't needed", func(s *small) { s.Platform.Layers[1].Needs = nil }, "add base to its needs"},

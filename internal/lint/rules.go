@@ -53,6 +53,8 @@ func rules() []Rule {
 		{"project-idle", "Projects allow nothing else", projectIdle},
 		{"secret-store", "External secrets use a store that exists", secretStore},
 		{"secret-key", "External secrets read paths and keys that are seeded", secretKey},
+		{"gate-missing", "Layers wait for their secrets and certificates", gateMissing},
+		{"certificate-lifetime", "No certificate outlives who signed it", certificateLifetime},
 		{"crd-missing", "Custom resources have a CustomResourceDefinition", crdMissing},
 		{"crd-order", "CustomResourceDefinitions come before their resources", crdOrder},
 		{"monitor-selects-nothing", "Monitors have something to scrape", monitors},
@@ -63,6 +65,7 @@ func rules() []Rule {
 // The rules that are about files, not objects. They can't be excepted.
 const (
 	ruleUnknownValues    = "unknown-values"
+	ruleIdleGate         = "gate-idle"
 	ruleExceptionReason  = "exception-reason"
 	ruleExceptionRule    = "exception-rule"
 	ruleExceptionStale   = "exception-stale"
@@ -73,6 +76,7 @@ const (
 func Rules() []Rule {
 	return append(rules(),
 		Rule{ID: ruleUnknownValues, Title: "Values files have keys that a chart knows"},
+		Rule{ID: ruleIdleGate, Title: "Gates have something to wait for"},
 		Rule{ID: ruleExceptionReason, Title: "Exceptions have a reason"},
 		Rule{ID: ruleExceptionRule, Title: "Exceptions name a rule"},
 		Rule{ID: ruleExceptionStale, Title: "Exceptions let something pass"},

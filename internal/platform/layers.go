@@ -68,6 +68,11 @@ func (s source) layer(n *yaml.Node) listed {
 	for _, item := range l.needs {
 		l.Needs = append(l.Needs, item.name)
 	}
+	for _, g := range l.Gates {
+		if g.Every != nil {
+			g.Every.Namespace = l.Namespace
+		}
+	}
 	if l.Timeout == 0 {
 		l.Timeout = defaultTimeout
 	}
@@ -149,6 +154,10 @@ func (s source) gateFields(g *Gate) []field {
 			g.Condition = &Condition{Status: "True"}
 			s.mapping(path, n, s.conditionFields(g.Condition))
 		}),
+		optional("every", func(path string, n *yaml.Node) {
+			g.Every = &Condition{Status: "True"}
+			s.mapping(path, n, s.everyFields(g.Every))
+		}),
 		optional("dryRun", func(path string, n *yaml.Node) {
 			s.object(&g.DryRun)(path, n)
 			s.checkObject(path, n, g.DryRun)
@@ -168,11 +177,16 @@ func (s source) established(target *[]string) func(string, *yaml.Node) {
 }
 
 func (s source) conditionFields(c *Condition) []field {
+	return append(s.everyFields(c),
+		optional("namespace", s.textWith(&c.Namespace, notLabel)),
+		required("name", s.textWith(&c.Name, notDomain)),
+	)
+}
+
+func (s source) everyFields(c *Condition) []field {
 	return []field{
 		required("apiVersion", s.text(&c.APIVersion)),
 		required("kind", s.text(&c.Kind)),
-		optional("namespace", s.textWith(&c.Namespace, notLabel)),
-		required("name", s.textWith(&c.Name, notDomain)),
 		required("type", s.text(&c.Type)),
 		optional("status", s.oneOf(&c.Status, "True", "False", "Unknown")),
 	}

@@ -72,6 +72,7 @@ func TestLoad(t *testing.T) {
   gates:
     - established: [a.b.io]
     - condition: {apiVersion: apps/v1, kind: Deployment, namespace: n, name: d, type: Available}
+    - every: {apiVersion: apps/v1, kind: Deployment, type: Available}
     - dryRun: {apiVersion: v1, kind: ConfigMap, metadata: {name: x}, data: {n: 1, l: [true, 1.5, null]}}
 - name: namespaces
   namespace: default
@@ -110,8 +111,9 @@ dependencies:
 		Gates: []Gate{
 			{Established: []string{"a.b.io"}, Line: 6},
 			{Condition: &Condition{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "n", Name: "d", Type: "Available", Status: "True"}, Line: 7},
+			{Every: &Condition{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "kube-system", Type: "Available", Status: "True"}, Line: 8},
 			{DryRun: map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "x"},
-				"data": map[string]any{"n": int64(1), "l": []any{true, 1.5, nil}}}, Line: 8},
+				"data": map[string]any{"n": int64(1), "l": []any{true, 1.5, nil}}}, Line: 9},
 		},
 	}, p.Layers[1])
 	require.Equal(t, 5*time.Minute, p.Layers[0].Timeout)
@@ -303,20 +305,20 @@ func TestLoadRefuses(t *testing.T) {
 			[]string{`IT/layers.yaml:1: layers need one another: namespaces (line 1) → cilium (line 4) → namespaces (line 1); remove one of these needs`}},
 		"gates": {layer("gates:\n  - {}\n  - {established: [a.io], dryRun: {apiVersion: v1, kind: C, metadata: {name: x}}}\n  - {establishd: [a.io]}\n  - {established: []}\n  - {condition: {kind: X, status: Yes}}\n  - {dryRun: {kind: C}}\n  - {dryRun: {apiVersion: v1, kind: C, metadata: {name: x}, n: .nan}}"),
 			[]string{
-				`IT/layers.yaml:7: layer cilium.gates[0] is empty; give it one of established, condition, dryRun, seeded`,
+				`IT/layers.yaml:7: layer cilium.gates[0] is empty; give it one of established, condition, every, dryRun, seeded`,
 				`IT/layers.yaml:8: layer cilium.gates[1] has two kinds: established and dryRun; make it two gates`,
 				`IT/layers.yaml:9: unknown key "establishd" in layer cilium.gates[2]; did you mean "established"?`,
 				`IT/layers.yaml:10: layer cilium.gates[3].established is empty; name CustomResourceDefinitions such as certificates.cert-manager.io`,
 				`IT/layers.yaml:11: layer cilium.gates[4].condition needs the key "apiVersion"`,
-				`IT/layers.yaml:11: layer cilium.gates[4].condition needs the key "name"`,
 				`IT/layers.yaml:11: layer cilium.gates[4].condition needs the key "type"`,
 				`IT/layers.yaml:11: layer cilium.gates[4].condition.status: "Yes" is not known; known values: False, True, Unknown`,
+				`IT/layers.yaml:11: layer cilium.gates[4].condition needs the key "name"`,
 				`IT/layers.yaml:12: layer cilium.gates[5].dryRun needs the key "apiVersion"`,
 				`IT/layers.yaml:12: layer cilium.gates[5].dryRun needs the key "metadata.name"`,
 				`IT/layers.yaml:13: layer cilium.gates[6].dryRun.n: .nan has no JSON form; quote it if it is meant as a string`,
 			}},
 		"gate without a value": {layer("gates:\n  - established:"),
-			[]string{`IT/layers.yaml:7: layer cilium.gates[0] is empty; give it one of established, condition, dryRun, seeded`}},
+			[]string{`IT/layers.yaml:7: layer cilium.gates[0] is empty; give it one of established, condition, every, dryRun, seeded`}},
 		"timeout": {layer("timeout: 5"),
 			[]string{`IT/layers.yaml:6: layer cilium.timeout: 5 is no duration; write it as 90s or 5m, at most 24h`}},
 		"timeout below zero": {layer("timeout: -5m"),

@@ -28,14 +28,14 @@ type SecretServer struct {
 	Port           int
 	ServiceAccount string // as whom the platform logs in to change the store
 	Kubernetes     string // where the server reaches the API server
-	CA             SecretRef
-	UnsealKeys     SecretRef // Secret of Namespace; Key is the prefix of its keys, which end in 0, 1, …
+	CA             Ref    // ConfigMap with the certificates of the authorities that are trusted
+	UnsealKeys     Ref    // Secret of Namespace; Key is the prefix of its keys, which end in 0, 1, …
 	Shares         int
 	Threshold      int
 }
 
-// SecretRef is a key of a Secret.
-type SecretRef struct{ Namespace, Name, Key string }
+// Ref is a key of a Secret or ConfigMap.
+type Ref struct{ Namespace, Name, Key string }
 
 // SecretRole lets one ServiceAccount of a namespace read the paths of that namespace.
 type SecretRole struct {
@@ -217,7 +217,7 @@ func (s source) secretServerFields(v *SecretServer) []field {
 		required("ca", func(at string, n *yaml.Node) {
 			s.mapping(at, n, []field{
 				required("namespace", s.textWith(&v.CA.Namespace, notLabel)),
-				required("secret", s.textWith(&v.CA.Name, notDomain)),
+				required("configMap", s.textWith(&v.CA.Name, notDomain)),
 				required("key", s.text(&v.CA.Key)),
 			})
 		}),

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const secretsHead = "server:\n  namespace: v\n  statefulSet: v\n  service: v\n  serviceAccount: s\n  ca: {namespace: c, secret: ca, key: tls.crt}\n  unsealKeys: {secret: u, prefix: u-}\n"
+const secretsHead = "server:\n  namespace: v\n  statefulSet: v\n  service: v\n  serviceAccount: s\n  ca: {namespace: c, configMap: ca, key: tls.crt}\n  unsealKeys: {secret: u, prefix: u-}\n"
 
 func readSecretsOf(text string) (*Secrets, error) {
 	return ReadSecrets(fstest.MapFS{"IT/v/secrets.yaml": {Data: []byte(secretsHead + text)}}, "IT/v/secrets.yaml")

@@ -116,6 +116,7 @@ type Dependency struct {
 type Gate struct {
 	Established []string       // CustomResourceDefinitions whose condition Established is True
 	Condition   *Condition     // a status condition of one object
+	Every       *Condition     `json:",omitempty"` // a status condition of every object of a kind that the layer has; Namespace is that of objects that name none
 	DryRun      map[string]any // an object that the API server must accept, webhooks included, without storing it
 	Seeded      *Secrets       `json:",omitempty"` // a secret store that must be as declared; it is made so while the layer's objects come up
 	Line        int            // in layers.yaml, 1-based

@@ -278,6 +278,9 @@ var errMoved = errors.New("changed by somebody else meanwhile")
 
 // write puts values in place of a version.
 func (x *session) write(ctx context.Context, path string, values map[string]any, version int) error {
+	if err := fits(path, values); err != nil {
+		return err
+	}
 	_, err := x.client.Logical().WriteWithContext(ctx, kvMount+"/data/"+path, map[string]any{
 		"data": values, "options": map[string]any{"cas": version},
 	})

@@ -8,16 +8,20 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/hashicorp/vault/api"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/bcrypt"
 
@@ -31,16 +35,50 @@ type server interface {
 	URL() string
 	Restart(t *testing.T)
 	Wipe(t *testing.T)
+	Identity() Server
+}
+
+// onServers runs a test on the stand-in and, where its program is given, on a real server: what the stand-in answers is what such
+// a server answers. fresh is a store that isn't initialised; it ends the one before.
+func onServers(t *testing.T, storage string, test func(t *testing.T, fresh func() *bench)) {
+	t.Run("stand-in", func(t *testing.T) { test(t, func() *bench { return newBench(t, newStandIn()) }) })
+	t.Run("real", func(t *testing.T) {
+		binary := os.Getenv(binaryVariable)
+		if binary == "" {
+			t.Skipf("%s is not set: only the stand-in was tested", binaryVariable)
+		}
+		var now *real
+		test(t, func() *bench {
+			if now != nil {
+				now.stop()
+			}
+			now = startReal(t, binary, storage)
+			return now.bench(t)
+		})
+	})
 }
 
 // standIn is the stand-in, without a network in between.
-type standIn struct{ *vaulttest.Server }
+type standIn struct {
+	*vaulttest.Server
+	now identity
+}
 
-func newStandIn() *standIn { return &standIn{&vaulttest.Server{Review: review}} }
+func newStandIn() *standIn { return &standIn{Server: &vaulttest.Server{Review: review}} }
 
 func (s *standIn) URL() string        { return "http://stand-in.invalid" }
-func (s *standIn) Restart(*testing.T) { s.Seal() }
-func (s *standIn) Wipe(*testing.T)    { s.Server.Wipe() }
+func (s *standIn) Restart(*testing.T) { s.Seal(); s.now.restart() }
+func (s *standIn) Wipe(*testing.T)    { s.Server.Wipe(); s.now.wipe() }
+func (s *standIn) Identity() Server   { return s.now.server() }
+
+// identity counts the starts and the disks of a server.
+type identity struct{ starts, disks atomic.Int32 }
+
+func (i *identity) restart() { i.starts.Add(1) }
+func (i *identity) wipe()    { i.restart(); i.disks.Add(1) }
+func (i *identity) server() Server {
+	return Server{Process: fmt.Sprint("start ", i.starts.Load()), Disk: fmt.Sprint("disk ", i.disks.Load())}
+}
 func (s *standIn) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body == nil {
 		r.Body = http.NoBody
@@ -63,8 +101,10 @@ type bench struct {
 	mu       sync.Mutex
 	state    State
 	saves    int
+	wipes    int
 	requests []string
 	extra    []Member
+	token    string            // of the last request that had one
 	onWrite  func(path string) // before a value is written
 
 	step, failAt int
@@ -119,6 +159,9 @@ func (b *bench) RoundTrip(r *http.Request) (*http.Response, error) {
 		b.mu.Lock()
 		b.requests = append(b.requests, method+" "+path)
 		hook := b.onWrite
+		if token := r.Header.Get("X-Vault-Token"); token != "" {
+			b.token = token
+		}
 		b.mu.Unlock()
 		if method == http.MethodPost && strings.HasPrefix(path, "secret/data/") && hook != nil {
 			hook(strings.TrimPrefix(path, "secret/data/"))
@@ -128,7 +171,8 @@ func (b *bench) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (b *bench) Members(context.Context) ([]Member, error) {
-	return append([]Member{{Name: "store-0", URL: b.server.URL(), HTTP: &http.Client{Transport: b}}}, b.extra...), nil
+	own := Member{Name: "store-0", URL: b.server.URL(), HTTP: &http.Client{Transport: b}, Server: b.server.Identity()}
+	return append([]Member{own}, b.extra...), nil
 }
 
 func (b *bench) Login(context.Context) (string, error) {
@@ -136,7 +180,7 @@ func (b *bench) Login(context.Context) (string, error) {
 }
 
 func (b *bench) Wipe(context.Context) error {
-	_, err := around(b, func() (int, error) { b.server.Wipe(b.t); return 0, nil })
+	_, err := around(b, func() (int, error) { b.wipes++; b.server.Wipe(b.t); return 0, nil })
 	return err
 }
 
@@ -192,9 +236,124 @@ func (b *bench) values(text string, paths ...string) map[string]map[string]strin
 	return got
 }
 
+// client speaks with the server beside what is tested, with a token or without.
+func (b *bench) client(token string) *api.Client {
+	b.t.Helper()
+	client, err := newClient(b.server.URL(), &http.Client{Transport: b.server})
+	require.NoError(b.t, err)
+	if token != "" {
+		client.SetToken(token)
+	}
+	return client
+}
+
+// logIn gives the token of a ServiceAccount.
+func (b *bench) logIn(role, namespace, account, audience string) (string, error) {
+	b.t.Helper()
+	answer, err := b.client("").Logical().Write("auth/kubernetes/login", map[string]any{"role": role, "jwt": jwtOf(namespace, account, audience)})
+	if err != nil {
+		return "", err
+	}
+	return answer.Auth.ClientToken, nil
+}
+
+// tryAs logs in as a ServiceAccount, as External Secrets does.
+func (b *bench) tryAs(namespace, account, audience string) (*api.Client, error) {
+	b.t.Helper()
+	token, err := b.logIn(namespace, namespace, account, audience)
+	if err != nil {
+		return nil, err
+	}
+	return b.client(token), nil
+}
+
+func (b *bench) as(namespace, account, audience string) *api.Client {
+	b.t.Helper()
+	client, err := b.tryAs(namespace, account, audience)
+	require.NoError(b.t, err)
+	return client
+}
+
+// seen is what External Secrets reads at paths, each as its namespace; a path without a value, or without a way to it, isn't there.
+func (b *bench) seen(paths ...string) map[string]map[string]any {
+	b.t.Helper()
+	all := map[string]map[string]any{}
+	for _, path := range paths {
+		namespace, _, _ := strings.Cut(path, "/")
+		client, err := b.tryAs(namespace, "secret-store", "vault")
+		if err != nil {
+			continue
+		}
+		answer, err := client.Logical().Read("secret/data/" + path)
+		require.NoError(b.t, err)
+		if answer != nil {
+			all[path], _ = answer.Data["data"].(map[string]any)
+		}
+	}
+	return all
+}
+
+// asSetup is logged in as the set-up.
+func (b *bench) asSetup() *api.Client {
+	b.t.Helper()
+	token, err := b.logIn(setupName, "v", "setup", Audience)
+	require.NoError(b.t, err)
+	return b.client(token)
+}
+
+// open unseals the server with keys.
+func (b *bench) open(keys []string) {
+	b.t.Helper()
+	for _, key := range keys {
+		status, err := b.client("").Sys().SealStatus()
+		require.NoError(b.t, err)
+		if status.Sealed {
+			_, err = b.client("").Sys().Unseal(key)
+			require.NoError(b.t, err)
+		}
+	}
+	require.True(b.t, assertSoon(func() bool {
+		health, err := b.client("").Sys().Health()
+		return err == nil && !health.Sealed && !health.Standby
+	}))
+}
+
+// roots counts the root tokens.
+func (b *bench) roots() (n int) {
+	b.t.Helper()
+	client := b.asSetup()
+	list, err := client.Logical().List("auth/token/accessors")
+	require.NoError(b.t, err)
+	for _, accessor := range list.Data["keys"].([]any) {
+		info, err := client.Auth().Token().LookupAccessor(accessor.(string))
+		if answers(err, http.StatusForbidden) || answers(err, http.StatusBadRequest) {
+			continue // it ended meanwhile
+		}
+		require.NoError(b.t, err)
+		policies, err := info.TokenPolicies()
+		require.NoError(b.t, err)
+		if slices.Contains(policies, "root") {
+			n++
+		}
+	}
+	return n
+}
+
+// roles are the names of the roles.
+func (b *bench) roles() (names []string) {
+	b.t.Helper()
+	list, err := b.asSetup().Logical().List("auth/kubernetes/role")
+	require.NoError(b.t, err)
+	for _, name := range list.Data["keys"].([]any) {
+		names = append(names, name.(string))
+	}
+	slices.Sort(names)
+	return names
+}
+
 func declared(t *testing.T, text string) *platform.Secrets {
 	t.Helper()
-	const head = "server: {namespace: v, statefulSet: store, service: v, serviceAccount: setup, ca: {namespace: c, secret: ca, key: k}, unsealKeys: {secret: u, prefix: u-}}\n"
+	const head = "server: {namespace: v, statefulSet: store, service: v, serviceAccount: setup, ca: {namespace: c, configMap: ca, key: k}, unsealKeys: {secret: u, prefix: u-}}\n"
 	d, err := platform.ReadSecrets(fstest.MapFS{"s.yaml": {Data: []byte(head + text)}}, "s.yaml")
 	require.NoError(t, err)
 	return d

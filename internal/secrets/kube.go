@@ -4,16 +4,19 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
+	appsv1 "k8s.io/api/apps/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -38,6 +41,7 @@ const (
 	annotationOpen    = "idp.dev/secrets-open"
 	annotationApplied = "idp.dev/secrets-applied"
 	annotationCluster = "idp.dev/secrets-cluster"
+	annotationServers = "idp.dev/secrets-servers"
 
 	formerPrefix   = "former-"
 	loginSeconds   = 600
@@ -86,19 +90,64 @@ func (k *Kube) Members(ctx context.Context) ([]Member, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading StatefulSet %s/%s: %w", k.server.Namespace, k.server.StatefulSet, err)
 	}
+	disks, err := k.disks(ctx, set)
+	if err != nil {
+		return nil, err
+	}
 	authority, err := k.authority(ctx)
 	var members []Member
 	for i := range ptr.Deref(set.Spec.Replicas, 1) {
 		m := Member{Name: fmt.Sprintf("%s-%d", set.Name, i), Err: err}
 		if err == nil {
-			m.URL, m.HTTP, m.Err = k.reach(ctx, m.Name, authority)
+			m.URL, m.HTTP, m.Process, m.Err = k.reach(ctx, m.Name, authority)
 		}
+		m.Disk = disks(m.Name)
 		members = append(members, m)
 	}
 	return members, nil
 }
 
-// authority is what signed the servers' certificates.
+// disks tells which volumes each pod of a StatefulSet has.
+func (k *Kube) disks(ctx context.Context, set *appsv1.StatefulSet) (func(pod string) string, error) {
+	if len(set.Spec.VolumeClaimTemplates) == 0 {
+		return func(string) string { return "" }, nil
+	}
+	claims, err := k.client.CoreV1().PersistentVolumeClaims(set.Namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("listing the volumes of StatefulSet %s/%s: %w", set.Namespace, set.Name, err)
+	}
+	ids := map[string]types.UID{}
+	for _, c := range claims.Items {
+		ids[c.Name] = c.UID
+	}
+	return func(pod string) string {
+		var own []string
+		for _, template := range set.Spec.VolumeClaimTemplates {
+			if id := ids[template.Name+"-"+pod]; id != "" {
+				own = append(own, string(id))
+			}
+		}
+		return strings.Join(own, " ")
+	}, nil
+}
+
+// process tells the server's process from the one before it: by its pod, and by the container that serves the port.
+func (k *Kube) process(pod *corev1.Pod) string {
+	serves := func(name string) bool {
+		return slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool {
+			return c.Name == name && slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return int(p.ContainerPort) == k.server.Port })
+		})
+	}
+	id := string(pod.UID)
+	for _, c := range pod.Status.ContainerStatuses {
+		if serves(c.Name) {
+			id += fmt.Sprintf(" %s %d", c.ContainerID, c.RestartCount)
+		}
+	}
+	return id
+}
+
+// authority are those who may have signed the servers' certificates.
 func (k *Kube) authority(ctx context.Context) (*x509.CertPool, error) {
 	pem, err := k.Certificate(ctx)
 	if err != nil {
@@ -106,50 +155,50 @@ func (k *Kube) authority(ctx context.Context) (*x509.CertPool, error) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("no certificate in key %[3]s of the Secret %[1]s/%[2]s", k.server.CA.Namespace, k.server.CA.Name, k.server.CA.Key)
+		return nil, fmt.Errorf("no certificate in key %[3]s of the ConfigMap %[1]s/%[2]s", k.server.CA.Namespace, k.server.CA.Name, k.server.CA.Key)
 	}
 	return pool, nil
 }
 
-// Certificate is the platform's authority, in PEM.
+// Certificate are the certificates of the platform's authorities, in PEM: of one, but while another takes its place.
 func (k *Kube) Certificate(ctx context.Context) ([]byte, error) {
 	ca := k.server.CA
-	secret, err := k.client.CoreV1().Secrets(ca.Namespace).Get(ctx, ca.Name, metav1.GetOptions{})
+	trusted, err := k.client.CoreV1().ConfigMaps(ca.Namespace).Get(ctx, ca.Name, metav1.GetOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("reading the platform's authority: %w", err)
 	}
-	if len(secret.Data[ca.Key]) == 0 {
-		return nil, fmt.Errorf("no key %[3]q in the Secret %[1]s/%[2]s", ca.Namespace, ca.Name, ca.Key)
+	if trusted.Data[ca.Key] == "" {
+		return nil, fmt.Errorf("no key %[3]q in the ConfigMap %[1]s/%[2]s", ca.Namespace, ca.Name, ca.Key)
 	}
-	return secret.Data[ca.Key], nil
+	return []byte(trusted.Data[ca.Key]), nil
 }
 
-// reach forwards a port of this machine to a pod.
-func (k *Kube) reach(ctx context.Context, name string, authority *x509.CertPool) (string, *http.Client, error) {
+// reach forwards a port of this machine to a pod; it tells which process is behind it.
+func (k *Kube) reach(ctx context.Context, name string, authority *x509.CertPool) (url string, client *http.Client, process string, err error) {
 	pod, err := k.client.CoreV1().Pods(k.server.Namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
-		return "", nil, err
+		return "", nil, "", err
 	}
 	if pod.Status.Phase != corev1.PodRunning || pod.DeletionTimestamp != nil {
-		return "", nil, fmt.Errorf("its pod is %s", pod.Status.Phase)
+		return "", nil, "", fmt.Errorf("its pod is %s", pod.Status.Phase)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	f := k.forwards[pod.UID]
 	if f == nil || f.ended() {
 		if f, err = k.forward(ctx, name); err != nil {
-			return "", nil, err
+			return "", nil, "", err
 		}
 		k.forwards[pod.UID] = f
 	}
 	// One connection a request: one that was forwarded to a server that restarted would hang.
-	client := &http.Client{Timeout: requestTimeout, Transport: &http.Transport{
+	client = &http.Client{Timeout: requestTimeout, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		TLSClientConfig: &tls.Config{
 			MinVersion: tls.VersionTLS12, RootCAs: authority, ServerName: k.server.Service + "." + k.server.Namespace + ".svc",
 		},
 	}}
-	return fmt.Sprintf("https://127.0.0.1:%d", f.port), client, nil
+	return fmt.Sprintf("https://127.0.0.1:%d", f.port), client, k.process(pod), nil
 }
 
 // forward is one port-forward.
@@ -278,19 +327,31 @@ func stateOf(secret *corev1.Secret, prefix string) State {
 	a := secret.Annotations
 	return State{
 		Keys: list(prefix), Former: list(formerPrefix + prefix), Phase: Phase(a[annotationPhase]), Open: a[annotationOpen] == "true",
-		Applied: a[annotationApplied], Cluster: a[annotationCluster], Version: secret.ResourceVersion,
+		Applied: a[annotationApplied], Cluster: a[annotationCluster], Servers: serversOf(a[annotationServers]), Version: secret.ResourceVersion,
 	}
+}
+
+// serversOf are none where the text can't be read: then nothing is known of them.
+func serversOf(text string) (servers map[string]Server) {
+	if json.Unmarshal([]byte(text), &servers) != nil {
+		return nil
+	}
+	return servers
 }
 
 // Save implements Site.
 func (k *Kube) Save(ctx context.Context, s State) (State, error) {
 	keys := k.server.UnsealKeys
+	servers, err := json.Marshal(s.Servers)
+	if err != nil {
+		return State{}, err
+	}
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: keys.Name, Namespace: keys.Namespace, ResourceVersion: s.Version, Labels: map[string]string{managedBy: fieldManager},
 			Annotations: map[string]string{
 				annotationPhase: string(s.Phase), annotationOpen: strconv.FormatBool(s.Open),
-				annotationApplied: s.Applied, annotationCluster: s.Cluster,
+				annotationApplied: s.Applied, annotationCluster: s.Cluster, annotationServers: string(servers),
 			},
 		},
 		Data: map[string][]byte{},
@@ -301,7 +362,6 @@ func (k *Kube) Save(ctx context.Context, s State) (State, error) {
 	for i, key := range s.Former {
 		secret.Data[formerPrefix+keys.Key+strconv.Itoa(i)] = []byte(key)
 	}
-	var err error
 	if s.Version == "" {
 		secret, err = k.client.CoreV1().Secrets(keys.Namespace).Create(ctx, secret, metav1.CreateOptions{FieldManager: fieldManager})
 	} else {

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
@@ -25,6 +26,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/bcrypt"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/streaming/pkg/httpstream"
@@ -132,7 +136,7 @@ func newFakeKube(t *testing.T) (*Kube, *fakeAPI) {
 	t.Cleanup(server.Close)
 	k, err := NewKube(&rest.Config{Host: server.URL, ContentConfig: rest.ContentConfig{ContentType: "application/json"}}, platform.SecretServer{
 		Namespace: "v", StatefulSet: "store", Service: "store", Port: 8200, ServiceAccount: "setup",
-		CA: platform.SecretRef{Namespace: "c", Name: "ca", Key: "tls.crt"}, UnsealKeys: platform.SecretRef{Namespace: "v", Name: "keys", Key: "key-"},
+		CA: platform.Ref{Namespace: "c", Name: "trust", Key: "ca.crt"}, UnsealKeys: platform.Ref{Namespace: "v", Name: "keys", Key: "key-"},
 	})
 	require.NoError(t, err)
 	t.Cleanup(k.Close)
@@ -145,7 +149,8 @@ func TestStateIsKeptInASecret(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, State{}, empty)
 
-	first, err := k.Save(t.Context(), State{Keys: []string{"one", "two"}, Former: []string{"old"}, Phase: PhaseReady, Open: true, Applied: "d", Cluster: "c"})
+	first, err := k.Save(t.Context(), State{Keys: []string{"one", "two"}, Former: []string{"old"}, Phase: PhaseReady, Open: true, Applied: "d", Cluster: "c",
+		Servers: map[string]Server{"store-0": {Process: "p", Disk: "q"}}})
 	require.NoError(t, err)
 	loaded, err := k.Load(t.Context())
 	require.NoError(t, err)
@@ -162,6 +167,26 @@ func TestStateIsKeptInASecret(t *testing.T) {
 	require.ErrorContains(t, err, "Secret v/keys", "somebody else has saved")
 	_, err = k.Save(t.Context(), State{})
 	require.Error(t, err, "two that begin at once")
+}
+
+// A container that restarted is another process, and so is a pod of the same name.
+func TestProcess(t *testing.T) {
+	k, _ := newFakeKube(t)
+	pod := func(uid types.UID, server, beside string) *corev1.Pod {
+		return &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{UID: uid},
+			Spec: corev1.PodSpec{Containers: []corev1.Container{
+				{Name: "server", Ports: []corev1.ContainerPort{{ContainerPort: 8200}}}, {Name: "beside"},
+			}},
+			Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{
+				{Name: "server", ContainerID: server}, {Name: "beside", ContainerID: beside},
+			}},
+		}
+	}
+	first := k.process(pod("a", "one", "one"))
+	require.Equal(t, first, k.process(pod("a", "one", "two")), "what runs beside it is another process")
+	require.NotEqual(t, first, k.process(pod("a", "two", "one")))
+	require.NotEqual(t, first, k.process(pod("b", "one", "one")))
 }
 
 func TestLoginAsksForTheAudience(t *testing.T) {
@@ -183,9 +208,14 @@ func TestMembersThatCannotBeReached(t *testing.T) {
 		"metadata": map[string]any{"name": "store", "namespace": "v"},
 		"spec":     map[string]any{"replicas": 3, "volumeClaimTemplates": []any{map[string]any{"metadata": map[string]any{"name": "data"}}}},
 	}
+	api.objects["/api/v1/namespaces/v/persistentvolumeclaims"] = map[string]any{"items": []any{
+		map[string]any{"metadata": map[string]any{"name": "data-store-0", "uid": "zero"}},
+		map[string]any{"metadata": map[string]any{"name": "data-store-1", "uid": "one"}},
+	}}
 	members, err = k.Members(t.Context())
 	require.NoError(t, err)
 	require.Len(t, members, 3)
+	require.Equal(t, []string{"zero", "one", ""}, []string{members[0].Disk, members[1].Disk, members[2].Disk})
 	require.ErrorContains(t, members[2].Err, "authority", "no certificate to trust")
 
 	require.NoError(t, k.Wipe(t.Context()))
@@ -199,8 +229,13 @@ func certificate(t *testing.T, host string) (tls.Certificate, []byte) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{host}, IsCA: true, BasicConstraintsValid: true,
+		Subject: pkix.Name{CommonName: host}, SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	if ip := net.ParseIP(host); ip != nil {
+		template.IPAddresses = []net.IP{ip}
+	} else {
+		template.DNSNames = []string{host}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	require.NoError(t, err)
@@ -223,8 +258,8 @@ func inCluster(t *testing.T, host string) (*Kube, *fakeAPI, *standIn) {
 			_ = c.Close()
 		}
 	})
-	api.objects["/api/v1/namespaces/c/secrets/ca"] = map[string]any{
-		"metadata": map[string]any{"name": "ca"}, "data": map[string]any{"tls.crt": base64.StdEncoding.EncodeToString(authority)},
+	api.objects["/api/v1/namespaces/c/configmaps/trust"] = map[string]any{
+		"metadata": map[string]any{"name": "trust"}, "data": map[string]any{"ca.crt": string(authority)},
 	}
 	api.objects["/apis/apps/v1/namespaces/v/statefulsets/store"] = map[string]any{
 		"metadata": map[string]any{"name": "store", "namespace": "v"}, "spec": map[string]any{"replicas": 1},
@@ -250,7 +285,7 @@ func TestThroughTheCluster(t *testing.T) {
 	again, err := store.Reconcile(t.Context())
 	require.NoError(t, err)
 	require.True(t, again.Unchanged)
-	require.Zero(t, s.Roots())
+	require.Zero(t, newBench(t, s).roots())
 	kept, err := json.Marshal(api.objects)
 	require.NoError(t, err)
 	require.NotContains(t, string(kept), got["a/admin"]["password"])
@@ -267,4 +302,39 @@ func TestACertificateForAnotherServerIsRefused(t *testing.T) {
 	state, err := k.Load(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, State{}, state, "nothing was begun")
+}
+
+// While one authority takes the place of another both are trusted, and what each has signed can be told.
+func TestAuthorities(t *testing.T) {
+	k, api := newFakeKube(t)
+	first, firstPEM := certificate(t, "first")
+	second, secondPEM := certificate(t, "second")
+	api.objects["/api/v1/namespaces/c/configmaps/trust"] = map[string]any{
+		"metadata": map[string]any{"name": "trust"}, "data": map[string]any{"ca.crt": string(firstPEM) + string(secondPEM)},
+	}
+	secret := func(namespace, name string, signer tls.Certificate) map[string]any {
+		parent, err := x509.ParseCertificate(signer.Certificate[0])
+		require.NoError(t, err)
+		key := signer.PrivateKey.(*ecdsa.PrivateKey)
+		leaf := &x509.Certificate{SerialNumber: big.NewInt(2), NotAfter: time.Now().Add(time.Hour)}
+		der, err := x509.CreateCertificate(rand.Reader, leaf, parent, key.Public(), key)
+		require.NoError(t, err)
+		text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+		return map[string]any{
+			"metadata": map[string]any{"name": name + "-tls", "namespace": namespace, "annotations": map[string]any{"cert-manager.io/certificate-name": name}},
+			"data":     map[string]any{"tls.crt": base64.StdEncoding.EncodeToString(text)},
+		}
+	}
+	own := secret("c", "first", first)
+	own["data"] = map[string]any{"tls.crt": base64.StdEncoding.EncodeToString(firstPEM)}
+	broken := secret("z", "broken", first)
+	broken["data"] = map[string]any{"tls.crt": "AAAA"}
+	api.objects["/api/v1/secrets"] = map[string]any{"items": []any{secret("b", "two", first), secret("a", "one", first), own, broken, secret("d", "three", second)}}
+	authorities, err := k.Authorities(t.Context())
+	require.NoError(t, err)
+	signed := map[string][]string{}
+	for _, a := range authorities {
+		signed[a.Name] = a.Signed
+	}
+	require.Equal(t, map[string][]string{"first": {"a/one", "b/two"}, "second": {"d/three"}}, signed)
 }

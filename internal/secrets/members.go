@@ -75,18 +75,35 @@ func (all survey) active() *found {
 // initialised says whether a member belongs to a store. It is false without an error only if every member says so: one with a new
 // disk would say it too, while the others hold everything.
 func (all survey) initialised() (bool, error) {
+	for _, f := range all {
+		if f.Err == nil && f.health.Initialized {
+			return true, nil
+		}
+	}
+	return false, all.silent()
+}
+
+// silent says which members don't answer; nil where all do.
+func (all survey) silent() error {
 	var silent []error
 	for _, f := range all {
 		if f.Err != nil {
 			silent = append(silent, fmt.Errorf("%s: %w", f.Name, f.Err))
-		} else if f.health.Initialized {
-			return true, nil
 		}
 	}
-	if len(silent) > 0 {
-		return false, fmt.Errorf("not every server of the secret store answers: %w", errors.Join(silent...))
+	if len(silent) == 0 {
+		return nil
 	}
-	return false, nil
+	return fmt.Errorf("not every server of the secret store answers: %w", errors.Join(silent...))
+}
+
+// servers are the members' servers, by name.
+func (all survey) servers() map[string]Server {
+	servers := map[string]Server{}
+	for _, f := range all {
+		servers[f.Name] = f.Server
+	}
+	return servers
 }
 
 // summary is how the members are, in one line.

@@ -50,6 +50,13 @@ type Member struct {
 	URL  string
 	HTTP *http.Client // trusts the server's certificate
 	Err  error        // why it can't be reached
+	Server
+}
+
+// Server tells a member's server from those that were in its place before.
+type Server struct {
+	Process string `json:"process,omitempty"` // another after every restart
+	Disk    string `json:"disk,omitempty"`    // another where the storage is new
 }
 
 // Phase is how far a store has ever come.
@@ -65,11 +72,14 @@ const (
 // State is what is kept beside a store, in the cluster.
 type State struct {
 	Keys    []string // unseal keys
-	Former  []string // those of a storage that is gone
+	Former  []string // those of storages that are gone
 	Phase   Phase
 	Open    bool   // a change was begun and has not ended
 	Applied string // digest of the declaration that was applied in full
 	Cluster string // id of the store that it was applied to
+	// Servers are the members by name, as they were when all of them said that they are new, and then when the declaration was
+	// last applied in full.
+	Servers map[string]Server
 	Version string // of this state; the site's own
 }
 
@@ -138,7 +148,7 @@ type Missing struct{ Path, Key, Description string }
 // Reconcile brings the store to its declaration and waits for its servers, within ctx. Where the declaration was applied in full
 // before and the store is open, it reads that and changes nothing: it doesn't even log in.
 func (s *Store) Reconcile(ctx context.Context) (Result, error) {
-	if same, err := s.unchanged(ctx); same || err != nil {
+	if same, err := s.Sound(ctx); same || err != nil {
 		return Result{Unchanged: same}, err
 	}
 	var result Result
@@ -153,8 +163,8 @@ func (s *Store) Reconcile(ctx context.Context) (Result, error) {
 	return result, err
 }
 
-// unchanged looks, without a token, whether everything was done before.
-func (s *Store) unchanged(ctx context.Context) (bool, error) {
+// Sound looks, without a token, whether the store is open and everything was done before.
+func (s *Store) Sound(ctx context.Context) (bool, error) {
 	state, err := s.Site.Load(ctx)
 	if err != nil {
 		return false, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,9 +37,10 @@ type sessionOptions struct {
 // opening is the way to a session.
 type opening struct {
 	*Store
-	state State
-	root  string // the root token, from its making to its end
-	wiped bool
+	state   State
+	root    string // the root token, from its making to its end
+	wiped   bool
+	members survey // once it is open
 }
 
 // inSession brings the store up, logs in, runs do and logs out.
@@ -86,6 +88,7 @@ func (s *Store) inSession(ctx context.Context, o sessionOptions, do func(context
 	switch {
 	case o.completes:
 		p.state.Open, p.state.Applied, p.state.Cluster = false, digest(s.Declared), active.health.ClusterID
+		p.state.Servers = p.members.servers()
 	case wasOpen:
 		return nil // what an earlier run left open is for the next Reconcile
 	default:
@@ -136,6 +139,7 @@ func (p *opening) open(ctx context.Context, o sessionOptions) (leader *found, to
 // advance does the next thing that a store needs to be open; it gives the leader once there is one.
 func (p *opening) advance(ctx context.Context, all survey, o sessionOptions) (*found, error) {
 	if leader := all.active(); leader != nil && (len(p.state.Keys) > 0 || p.state.Phase == PhaseReady) {
+		p.members = all
 		return leader, nil
 	}
 	initialised, err := all.initialised()
@@ -146,29 +150,37 @@ func (p *opening) advance(ctx context.Context, all survey, o sessionOptions) (*f
 	case !initialised && !o.initialise:
 		return nil, errNotSetUp
 	case !initialised:
-		return nil, p.initialise(ctx, all[0])
+		return nil, p.initialise(ctx, all)
 	case len(p.state.Keys) == 0 && p.state.Phase == PhaseInitialising:
-		return nil, p.wipe(ctx, "a run was interrupted after it had initialised the secret store and before it had kept the unseal key: nobody has it")
+		return nil, p.wipe(ctx, all, "a run was interrupted after it had initialised the secret store and before it had kept the unseal key: nobody has it")
 	case len(p.state.Keys) == 0:
 		return nil, errors.New("the secret store is initialised and its unseal keys are not where they should be: " +
-			"restore that Secret from a backup; or, to give up every value in it, delete the store's volumes and run: idp up")
+			"restore that Secret from a backup; or, " + anew)
 	}
 	return nil, p.unseal(ctx, all)
 }
 
-// initialise makes a new store. Before it, the state says that it may have happened: keys that were answered and not kept are
-// lost, and the next run knows that nothing else is.
-func (p *opening) initialise(ctx context.Context, first found) (err error) {
-	p.Say("initialising")
-	if len(p.state.Keys) > 0 {
-		p.state.Former = p.state.Keys
+// anew is what remains where a program mustn't decide.
+const anew = "to give up every value in it, delete the store's volumes and pods and run: idp up"
+
+// initialise makes a new store. Before it, the state says that it may have happened, and in which servers: keys that were answered
+// and not kept are lost, and the next run knows that nothing else is.
+func (p *opening) initialise(ctx context.Context, all survey) (err error) {
+	for _, f := range all {
+		if f.Disk != "" && f.Disk == p.state.Servers[f.Name].Disk && p.state.Phase == PhaseReady {
+			return fmt.Errorf("%s says that it was never initialised, and its disk is the one that held the secret store: "+
+				"see whether its storage is still where it was; or, %s", f.Name, anew)
+		}
 	}
+	p.Say("initialising")
+	p.state.Former = append(slices.Clone(p.state.Former), p.state.Keys...)
 	p.state.Phase, p.state.Keys, p.state.Applied, p.state.Cluster, p.state.Open = PhaseInitialising, nil, "", "", false
+	p.state.Servers = all.servers()
 	if p.state, err = p.Site.Save(ctx, p.state); err != nil {
 		return err
 	}
 	server := p.Declared.Server
-	made, err := first.client.Sys().InitWithContext(ctx, &api.InitRequest{SecretShares: server.Shares, SecretThreshold: server.Threshold})
+	made, err := all[0].client.Sys().InitWithContext(ctx, &api.InitRequest{SecretShares: server.Shares, SecretThreshold: server.Threshold})
 	if err != nil {
 		return refused("initialising", err)
 	}
@@ -202,9 +214,16 @@ func (p *opening) unseal(ctx context.Context, all survey) error {
 }
 
 // wipe begins anew where no value is lost by it, once a run.
-func (p *opening) wipe(ctx context.Context, why string) (err error) {
+func (p *opening) wipe(ctx context.Context, all survey, why string) (err error) {
 	if p.wiped {
 		return nil
+	}
+	if silent := all.silent(); silent != nil {
+		p.Say(strings.ReplaceAll(silent.Error(), "\n", "; "))
+		return nil
+	}
+	if err := p.mayWipe(all); err != nil {
+		return err
 	}
 	p.Say("emptying the storage, which holds nothing yet: " + why)
 	p.wiped = true
@@ -215,6 +234,28 @@ func (p *opening) wipe(ctx context.Context, why string) (err error) {
 		}
 	}
 	return p.Site.Wipe(ctx)
+}
+
+// mayWipe says why a store might hold something after all. That its set-up never ended isn't enough: somebody may have gone on by hand,
+// or the state may have come from a backup. It is empty if its servers' processes are those that said to be new before the
+// set-up began, and none was ever opened with a key that isn't kept: what such a store holds, only that set-up can have written, and it
+// writes no value before it ends.
+func (p *opening) mayWipe(all survey) error {
+	for _, f := range all {
+		why := ""
+		switch {
+		case !f.health.Initialized:
+			continue
+		case f.Server != p.state.Servers[f.Name]:
+			why = "has restarted since"
+		case !f.health.Sealed && len(p.state.Keys) == 0:
+			why = "is open, by a key that isn't kept: somebody else has initialised it"
+		}
+		if why != "" {
+			return fmt.Errorf("the set-up of the secret store was interrupted, and whether it is still empty can't be told, since %s %s; %s", f.Name, why, anew)
+		}
+	}
+	return nil
 }
 
 // enter logs in at an open store; done is false where it has to be begun anew.
@@ -229,8 +270,14 @@ func (p *opening) enter(ctx context.Context, leader *found, initialise bool) (to
 	}
 	if p.root == "" {
 		token, err = p.logIn(ctx, leader.client)
-		if err != nil {
-			return "", false, p.wipe(ctx, "a run was interrupted before the set-up could log in ("+err.Error()+")")
+		switch {
+		case err != nil && refusesLogin(err):
+			return "", false, p.wipe(ctx, p.members, "a run was interrupted before the set-up could log in ("+err.Error()+")")
+		case err != nil && ctx.Err() == nil:
+			p.Say(err.Error())
+			return "", false, nil
+		case err != nil:
+			return "", false, err
 		}
 		if err := revokeRoots(ctx, leader.client, token); err != nil {
 			return "", false, err
@@ -270,6 +317,11 @@ func (p *opening) firstLogIn(ctx context.Context, client *api.Client) (string, e
 			return "", fmt.Errorf("%w: %w", paused, err)
 		}
 	}
+}
+
+// refusesLogin says whether the store itself has answered that there is no such login.
+func refusesLogin(err error) bool {
+	return answers(err, http.StatusBadRequest) || answers(err, http.StatusForbidden) || answers(err, http.StatusNotFound)
 }
 
 func (p *opening) logIn(ctx context.Context, client *api.Client) (string, error) {

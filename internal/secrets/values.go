@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,8 +18,12 @@ import (
 	"github.com/idp-blueprint/idp/internal/platform"
 )
 
-// MaxValue is the size above which a value is refused; a Kubernetes Secret holds no more.
-const MaxValue = 1 << 20
+const (
+	// MaxValue is the size above which a value is refused.
+	MaxValue = 512 << 10
+	// maxPath is what a path may hold, encoded: an entry of the store, its own part included, and a Kubernetes Secret end at 1 MiB.
+	maxPath = 1<<20 - 4<<10
+)
 
 // attempts bounds how often a path is written anew because somebody else wrote it in between.
 const attempts = 10
@@ -168,6 +173,9 @@ func (s *Store) Set(ctx context.Context, path, key string, r io.Reader) (Result,
 	if err != nil {
 		return Result{}, err
 	}
+	if err := fits(path, map[string]any{key: value}); err != nil {
+		return Result{}, err
+	}
 	p, _ := s.Declared.Path(path)
 	for _, k := range p.Keys {
 		if k.Bcrypt == key && len(value) > 72 {
@@ -209,13 +217,25 @@ func readValue(r io.Reader) (string, error) {
 	case len(data) == 0:
 		return "", &InputError{"the value is empty"}
 	case len(data) > MaxValue:
-		return "", &InputError{fmt.Sprintf("the value is larger than %d KiB, which a Secret can't hold", MaxValue>>10)}
+		return "", &InputError{fmt.Sprintf("the value is larger than %d KiB", MaxValue>>10)}
 	case bytes.IndexByte(data, 0) >= 0:
 		return "", &InputError{"the value has a NUL byte"}
 	case !utf8.Valid(data):
 		return "", &InputError{"the value is no UTF-8 text; encode it, as base64 for instance"}
 	}
 	return string(data), nil
+}
+
+// fits says whether a path can hold values; some characters take six bytes.
+func fits(path string, values map[string]any) error {
+	encoded, err := json.Marshal(values)
+	if err != nil {
+		return err
+	}
+	if len(encoded) > maxPath {
+		return &InputError{fmt.Sprintf("%s would hold %d KiB, and a path can hold %d: give it a smaller value", path, len(encoded)>>10, maxPath>>10)}
+	}
+	return nil
 }
 
 // change writes fresh values, then lets the copies of other paths follow.

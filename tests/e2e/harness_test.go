@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
@@ -30,9 +31,10 @@ const buildRoom = 40 * time.Minute
 type idp struct {
 	bin      string
 	env      []string
-	state    string // $XDG_STATE_HOME/idp
-	cache    string // $XDG_CACHE_HOME/idp
-	checkout string // the copy of the repository that it runs in
+	state    string       // $XDG_STATE_HOME/idp
+	cache    string       // $XDG_CACHE_HOME/idp
+	checkout string       // the copy of the repository that it runs in
+	said     bytes.Buffer // all that it has printed
 }
 
 // repository is the checkout under test.
@@ -139,6 +141,8 @@ func (i *idp) run(t *testing.T, args ...string) result {
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	started := time.Now()
 	err := cmd.Run()
+	i.said.Write(stdout.Bytes())
+	i.said.Write(stderr.Bytes())
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		require.NoError(t, err)
@@ -192,7 +196,7 @@ func (i *idp) client(t *testing.T, name string) (kubernetes.Interface, dynamic.I
 	path := strings.TrimSpace(i.ok(t, "kubeconfig", "--name", name).stdout)
 	cfg, err := clientcmd.BuildConfigFromFlags("", path)
 	require.NoError(t, err)
-	cfg.UserAgent = "e2e-test"
+	cfg.UserAgent, cfg.QPS, cfg.WarningHandler = "e2e-test", -1, rest.NoWarnings{}
 	typed, err := kubernetes.NewForConfig(cfg)
 	require.NoError(t, err)
 	untyped, err := dynamic.NewForConfig(cfg)

@@ -57,6 +57,8 @@ func TestPlatform(t *testing.T) {
 		require.Equal(t, first.Cluster.UID, s.Cluster.UID)
 		require.Len(t, s.Applications, len(first.Applications))
 	})
+	t.Run("no secret has leaked", func(t *testing.T) { nothingLeaked(t, tool) })
+	t.Run("the authority is known", func(t *testing.T) { authorityKnown(t, tool) })
 	t.Run("the state is private", func(t *testing.T) { statePrivate(t, tool) })
 	t.Run("every object passes strict validation", func(t *testing.T) { strictlyValid(t, tool) })
 	t.Run("drift is put back", func(t *testing.T) { driftReverted(t, tool) })

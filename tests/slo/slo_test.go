@@ -175,6 +175,10 @@ var alertCases = map[string]objectiveCase{
 		failing: []string{`argocd_app_info{name="a", sync_status="Unknown", health_status="Healthy"} 1+0`},
 		healthy: []string{`argocd_app_info{name="a", sync_status="Synced", health_status="Healthy"} 1+0`},
 	},
+	"CertificateExpires": {
+		failing: []string{fmt.Sprintf(`certmanager_certificate_expiration_timestamp_seconds{name="a"} %d+0`, end().Unix()+6*86400)},
+		healthy: []string{fmt.Sprintf(`certmanager_certificate_expiration_timestamp_seconds{name="a"} %d+0`, end().Unix()+8*86400)},
+	},
 	"ApplicationDegraded": {
 		failing: []string{`argocd_app_info{name="a", sync_status="Synced", health_status="Degraded"} 1+0`},
 		healthy: []string{`argocd_app_info{name="a", sync_status="Synced", health_status="Healthy"} 1+0`},

@@ -57,53 +57,6 @@ func (s *Server) Seal() { s.locked(func() { s.sealed = s.key != "" }) }
 // Wipe is a new disk.
 func (s *Server) Wipe() { s.locked(func() { s.vault = vault{} }) }
 
-// Roots counts the root tokens.
-func (s *Server) Roots() (n int) {
-	s.locked(func() {
-		for _, t := range s.tokens {
-			if slices.Contains(t.policies, "root") {
-				n++
-			}
-		}
-	})
-	return n
-}
-
-// ExpireTokens ends all tokens.
-func (s *Server) ExpireTokens() {
-	s.locked(func() { clear(s.tokens) })
-}
-
-// Values are the newest values of all paths.
-func (s *Server) Values() map[string]map[string]any {
-	all := map[string]map[string]any{}
-	s.locked(func() {
-		for path, kept := range s.secrets {
-			all[path] = maps.Clone(kept.versions[len(kept.versions)-1])
-		}
-	})
-	return all
-}
-
-// Put writes a path, as a user does beside idp.
-func (s *Server) Put(path string, values map[string]any) {
-	s.locked(func() {
-		if s.secrets[path] == nil {
-			s.secrets[path] = &secret{}
-		}
-		s.secrets[path].versions = append(s.secrets[path].versions, values)
-	})
-}
-
-// Roles are the names of the roles.
-func (s *Server) Roles() (names []string) {
-	s.locked(func() { names = slices.Sorted(maps.Keys(s.roles)) })
-	return names
-}
-
-// Deny takes a policy away from everybody.
-func (s *Server) Deny(policy string) { s.locked(func() { s.policies[policy] = "" }) }
-
 func (s *Server) locked(do func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -163,6 +116,8 @@ func (s *Server) answer(method, path string, body map[string]any, r *http.Reques
 		return s.health(r)
 	case "sys/init":
 		return s.init(body)
+	case "sys/seal-status":
+		return plain(map[string]any{"initialized": s.key != "", "sealed": s.key == "" || s.sealed, "t": 1, "n": 1})
 	case "sys/unseal":
 		return s.unseal(body)
 	}

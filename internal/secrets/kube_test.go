@@ -338,3 +338,36 @@ func TestAuthorities(t *testing.T) {
 	}
 	require.Equal(t, map[string][]string{"first": {"a/one", "b/two"}, "second": {"d/three"}}, signed)
 }
+
+// While the key that signs is changed, a server with a certificate of either authority is trusted; before and after it, of one.
+func TestBothAuthoritiesAreTrustedMeanwhile(t *testing.T) {
+	for name, c := range map[string]struct {
+		trusted func(first, second string) string
+		refused bool
+	}{
+		"the new one signs, and isn't trusted yet": {func(first, _ string) string { return first }, true},
+		"both are trusted":                         {func(first, second string) string { return first + second }, false},
+		"only the new one is":                      {func(_, second string) string { return second }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k, api, _ := inCluster(t, "store.v.svc")
+			trust := api.objects["/api/v1/namespaces/c/configmaps/trust"]["data"].(map[string]any)
+			_, first := certificate(t, "store.v.svc")
+			trust["ca.crt"] = c.trusted(string(first), trust["ca.crt"].(string))
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			stopped := errors.New("stopped")
+			stop, stopNow := context.WithCancelCause(ctx)
+			_, err := New(Options{Site: k, Declared: declared(t, small), Every: 10 * time.Millisecond, Cost: bcrypt.MinCost, Say: func(text string) {
+				if strings.Contains(text, "certificate") {
+					stopNow(stopped)
+				}
+			}}).Reconcile(stop)
+			if c.refused {
+				require.ErrorIs(t, err, stopped)
+				return
+			}
+			require.NoError(t, err)
+		})
+	}
+}

@@ -31,6 +31,7 @@ type real struct {
 	dir, url string
 	kube     *httptest.Server // reviews tokens
 	process  *exec.Cmd
+	care     *exec.Cmd // the caretaker
 	output   *bytes.Buffer
 }
 

@@ -112,10 +112,8 @@ func driftReverted(t *testing.T, tool *idp) {
 	maps := client.CoreV1().ConfigMaps("argocd")
 	before, err := maps.Get(t.Context(), "argocd-cm", metav1.GetOptions{})
 	require.NoError(t, err)
-	var key string
-	for key = range before.Data {
-		break
-	}
+	const key = "exec.enabled" // not one that Argo CD needs to put it back
+	require.Contains(t, before.Data, key)
 	_, err = maps.Patch(t.Context(), "argocd-cm", types.MergePatchType, []byte(`{"data":{"`+key+`":"by hand"}}`), metav1.PatchOptions{})
 	require.NoError(t, err)
 	eventually(t, "Argo CD puts the ConfigMap back", func() bool {

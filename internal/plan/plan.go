@@ -22,14 +22,23 @@ const (
 	indexFile       = "plan.json"
 	outlineFile     = "objects.json"
 	definitionsFile = "definitions.json"
+	clusterFile     = "cluster.json"
 	// StagedFolder is what Argo CD reads: the checkout's platform with its charts.
 	StagedFolder = "staged"
 )
 
+// ErrNotPlan is what a file that isn't one of a plan's is refused with.
+var ErrNotPlan = errors.New("not a file of a plan")
+
+// Cluster is cluster.json: the cluster that the platform wants. It stands alone since a cluster goes on while layers change.
+type Cluster struct {
+	Kubernetes string `json:"kubernetes"` // version that charts were rendered for
+	Nodes      []Node `json:"nodes"`
+}
+
 // Index is plan.json: what the platform consists of.
 type Index struct {
-	Kubernetes   string            `json:"kubernetes"` // version that charts were rendered for
-	Nodes        []Node            `json:"nodes"`
+	Cluster
 	Layers       []Layer           `json:"layers"` // in boot order
 	HandOver     string            `json:"handOver,omitempty"`
 	Namespace    string            `json:"namespace,omitempty"` // of Argo CD
@@ -41,8 +50,17 @@ type Index struct {
 type Node struct {
 	Name   string            `json:"name"`
 	Pool   string            `json:"pool"`
+	CPU    string            `json:"cpu"`    // a Kubernetes quantity
+	Memory string            `json:"memory"` // a Kubernetes quantity
 	Labels map[string]string `json:"labels,omitempty"`
-	Taints []platform.Taint  `json:"taints,omitempty"`
+	Taints []Taint           `json:"taints,omitempty"`
+}
+
+// Taint is a node taint.
+type Taint struct {
+	Key    string `json:"key"`
+	Value  string `json:"value,omitempty"`
+	Effect string `json:"effect"`
 }
 
 // Layer is one layer of the index.
@@ -91,7 +109,7 @@ func Write(dir string, index Index, steps []bootstrap.Step, definitions []*unstr
 		outline[s.Layer.Name] = named
 		failed = append(failed, write(dir, at, file))
 	}
-	failed = append(failed, write(dir, outlineFile, outline), write(dir, definitionsFile, definitions), write(dir, indexFile, index))
+	failed = append(failed, write(dir, outlineFile, outline), write(dir, definitionsFile, definitions), write(dir, clusterFile, index.Cluster), write(dir, indexFile, index))
 	return errors.Join(failed...)
 }
 
@@ -146,6 +164,18 @@ func ReadIndex(dir string) (Index, error) {
 	return index, read(filepath.Join(dir, indexFile), &index)
 }
 
+// ReadCluster reads a file like cluster.json.
+func ReadCluster(file string) (Cluster, error) {
+	var c Cluster
+	if err := read(file, &c); err != nil {
+		return c, err
+	}
+	if len(c.Nodes) == 0 {
+		return c, fmt.Errorf("%s: %w: it names no nodes", file, ErrNotPlan)
+	}
+	return c, nil
+}
+
 // ReadSteps reads all layers, in boot order.
 func ReadSteps(dir string) ([]bootstrap.Step, error) {
 	index, err := ReadIndex(dir)
@@ -170,7 +200,7 @@ func ReadLayer(file string) (bootstrap.Single, error) {
 		return bootstrap.Single{}, err
 	}
 	if content.Layer.Name == "" || content.Key == "" {
-		return bootstrap.Single{}, fmt.Errorf("%s: this is not a layer of a plan", file)
+		return bootstrap.Single{}, fmt.Errorf("%s: %w: it names no layer", file, ErrNotPlan)
 	}
 	return bootstrap.Single{
 		Step:   bootstrap.Step{Layer: content.Layer, Objects: content.Objects, Key: content.Key},
@@ -215,13 +245,13 @@ func write(dir, name string, value any) error {
 func read(file string, value any) error {
 	data, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: no such file; `idp layers plan DIR` makes a plan's files", file)
+		return fmt.Errorf("%s: %w: there is no such file; `idp layers plan DIR` makes them", file, ErrNotPlan)
 	}
 	if err != nil {
 		return err
 	}
 	if err := json.Unmarshal(data, value); err != nil {
-		return fmt.Errorf("%s: not a file of a plan: %w", file, err)
+		return fmt.Errorf("%s: %w: %w", file, ErrNotPlan, err)
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func steps() []bootstrap.Step {
 func TestWhatIsWrittenIsRead(t *testing.T) {
 	dir := t.TempDir()
 	definitions := []*unstructured.Unstructured{object("CustomResourceDefinition", "c", nil)}
-	require.NoError(t, Write(dir, Index{Kubernetes: "v1.37.2", Applications: []string{"base"}}, steps(), definitions))
+	require.NoError(t, Write(dir, Index{Cluster: Cluster{Kubernetes: "v1.37.2", Nodes: []Node{{Name: "a"}}}, Applications: []string{"base"}}, steps(), definitions))
 
 	index, err := ReadIndex(dir)
 	require.NoError(t, err)
@@ -53,6 +53,10 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 		{Name: "base", Key: "base-1", File: "layers/base.json", Timeout: time.Minute},
 		{Name: "top", Needs: []string{"base"}, Key: "top-1", File: "layers/top.json", HandOver: true},
 	}, index.Layers)
+	cluster, err := ReadCluster(filepath.Join(dir, "cluster.json"))
+	require.NoError(t, err)
+	require.Equal(t, index.Cluster, cluster)
+	require.Equal(t, "v1.37.2", cluster.Kubernetes)
 	top, err := ReadLayer(filepath.Join(dir, "layers/top.json"))
 	require.NoError(t, err)
 	require.Equal(t, steps()[1], top.Step)
@@ -119,7 +123,7 @@ func TestWrongFiles(t *testing.T) {
 	file := filepath.Join(dir, "x.json")
 	require.NoError(t, os.WriteFile(file, []byte("{}"), 0o600))
 	_, err = ReadLayer(file)
-	require.ErrorContains(t, err, "x.json: this is not a layer of a plan")
+	require.ErrorContains(t, err, "x.json: not a file of a plan: it names no layer")
 	require.NoError(t, os.WriteFile(file, []byte("["), 0o600))
 	_, err = ReadLayer(file)
 	require.ErrorContains(t, err, "x.json: not a file of a plan")

@@ -20,11 +20,19 @@ const definitionsBound = 5 * time.Minute
 // definition that comes or changes, with its picture of the cluster locked: sixty of them that come while it works keep it from
 // seeing what it has just applied, for minutes. A resource that comes before its definition, and the retries that follow, are avoided too.
 func createDefinitions(ctx context.Context, access *cluster.Access, prep *prepared, cache string, show func(ui.Event)) error {
-	started := time.Now()
 	definitions, err := stackDefinitions(ctx, prep, cache)
-	if err != nil || len(definitions) == 0 {
+	if err != nil {
 		return err
 	}
+	return createMissing(ctx, access, definitions, show)
+}
+
+// createMissing makes the definitions that aren't there yet.
+func createMissing(ctx context.Context, access *cluster.Access, definitions []*unstructured.Unstructured, show func(ui.Event)) error {
+	if len(definitions) == 0 {
+		return nil
+	}
+	started := time.Now()
 	applier, err := apply.New(access.Config)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -13,7 +14,7 @@ import (
 )
 
 func newRender(s streams, o *options) *cobra.Command {
-	var staged string
+	var staged, perComponent string
 	cmd := &cobra.Command{
 		Use:   "render [COMPONENT…]",
 		Short: "Print what bootstrap applies and Argo CD renders: the same objects, byte for byte",
@@ -53,7 +54,7 @@ Application (observability-loki) or by its layer (cilium); with none, all are pr
 				if source := prep.sources[c.App]; source == "inventory" {
 					fmt.Fprintf(s.err, "idp: %s: simulated from its inventory; the real chart is not in the cache and can't be reached\n", c.Path)
 				}
-				if _, err := s.out.Write(render.Bytes(objects)); err != nil {
+				if err := writeRendered(s.out, perComponent, c, render.Bytes(objects)); err != nil {
 					return err
 				}
 			}
@@ -61,8 +62,21 @@ Application (observability-loki) or by its layer (cilium); with none, all are pr
 		},
 	}
 	o.bindGit(cmd.Flags())
+	cmd.Flags().StringVar(&perComponent, "per-component", "", "write a file for each component to this folder in place of printing objects")
 	cmd.Flags().StringVar(&staged, "staged", "", "write what Argo CD would read, charts included, to this folder in place of printing objects")
 	return cmd
+}
+
+// writeRendered prints a component's objects or, with a folder, writes them to a file there that is named after its Application.
+func writeRendered(w io.Writer, folder string, c platform.Component, content []byte) error {
+	if folder == "" {
+		_, err := w.Write(content)
+		return err
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(folder, c.App+".yaml"), content, 0o644)
 }
 
 // choose finds the components that the arguments name; no argument means all.

@@ -95,6 +95,7 @@ with simulated nodes. Nothing needs root, and nothing is installed outside your 
 	for _, sub := range []*cobra.Command{
 		newUp(s, o), newDown(s, o), newStatus(s, o), newRender(s, o), newLint(s, o), newLock(s, o), newKubeconfig(s, o),
 		newSecrets(s, o), newCredentials(s, o), newCA(s, o),
+		newLayers(s, o), newServe(s, o), newImages(s, o),
 		newCharts(s, o), newBuild(s, o), newDoctor(s, o), newVersion(s, o),
 	} {
 		if sub.Args == nil {

@@ -245,9 +245,7 @@ func applyLayers(ctx context.Context, access *cluster.Access, provider cluster.P
 	if err != nil {
 		return nil, err
 	}
-	runner := &bootstrap.Runner{Applier: applier, Records: records, Emit: func(e bootstrap.Event) {
-		show(ui.Event{Time: e.Time, Phase: ui.PhaseLayer, Name: e.Layer, State: e.State, Message: e.Message, Done: e.Done, Total: e.Total, Seconds: e.Seconds})
-	}}
+	runner := &bootstrap.Runner{Applier: applier, Records: records, Emit: func(e bootstrap.Event) { show(layerEvent(e)) }}
 	if keeper, ok := provider.(bootstrap.Snapshotter); ok {
 		runner.Snapshots = keeper
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/idp-blueprint/idp/internal/apply"
@@ -50,10 +51,11 @@ func (x *run) bringUp(ctx context.Context, s Step, started time.Time, bound time
 	if err != nil {
 		return 0, err
 	}
-	previous := x.known[s.Layer.Name].Objects
+	before, replaced := x.known[s.Layer.Name]
+	previous := before.Objects
 	record := Record{
 		Layer: s.Layer.Name, Key: s.Key, Schema: Schema, Needs: s.Layer.Needs, HandOver: s.Layer.HandOver,
-		Objects: apply.Union(previous, current),
+		Objects: apply.Union(previous, current), Turn: x.turn, Replaced: replaced,
 	}
 	if err := x.Records.Put(ctx, record); err != nil {
 		return 0, err
@@ -82,7 +84,7 @@ func (x *run) prune(ctx context.Context, recorded, current []apply.ObjectRef) ([
 	if len(recorded) == len(current) { // recorded holds current, so this is the usual case: they are the same
 		return nil, nil
 	}
-	for _, s := range x.steps {
+	for _, s := range append(slices.Clone(x.steps), x.others...) {
 		refs, err := x.Applier.Refs(ctx, s.Objects, s.Layer.Namespace)
 		if err != nil {
 			return nil, err

@@ -39,6 +39,8 @@ type Record struct {
 	Schema   string
 	Seconds  float64
 	Changed  int
+	Turn     string // names the run of this layer alone that brought it; empty where a whole run did
+	Replaced bool   // that turn came after another
 }
 
 func (r Record) outcome() Outcome {
@@ -172,7 +174,7 @@ func encodeRecord(r Record) (*corev1.ConfigMap, error) {
 		Data: map[string]string{
 			"key": r.Key, "state": state, "schema": r.Schema, "objects": string(objects),
 			"needs": strings.Join(r.Needs, ","), "handover": strconv.FormatBool(r.HandOver),
-			"seconds": strconv.FormatFloat(r.Seconds, 'f', 3, 64), "changed": strconv.Itoa(r.Changed),
+			"seconds": strconv.FormatFloat(r.Seconds, 'f', 3, 64), "changed": strconv.Itoa(r.Changed), "turn": r.Turn, "replaced": strconv.FormatBool(r.Replaced),
 		},
 	}, nil
 }
@@ -183,7 +185,7 @@ func decodeRecord(stored *corev1.ConfigMap) (Record, error) {
 	data := stored.Data
 	r := Record{
 		Layer: strings.TrimPrefix(stored.Name, recordPrefix), Key: data["key"], Done: data["state"] == string(StateApplied),
-		Schema: data["schema"], HandOver: data["handover"] == "true",
+		Schema: data["schema"], HandOver: data["handover"] == "true", Turn: data["turn"], Replaced: data["replaced"] == "true",
 	}
 	if err := json.Unmarshal([]byte(data["objects"]), &r.Objects); err != nil {
 		return Record{}, fmt.Errorf("its list of objects can't be read: %w", err)

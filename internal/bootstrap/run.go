@@ -12,6 +12,8 @@ import (
 type run struct {
 	*Runner
 	steps    []Step
+	others   []Step // layers that this run leaves alone; what they hold isn't pruned
+	turn     string
 	known    map[string]Record
 	settled  map[string]chan struct{} // by layer; closed once its outcome stands
 	emitting sync.Mutex               // also orders events and the counts in them

@@ -56,6 +56,9 @@ func (p *Provider) Access(ctx context.Context) (*cluster.Access, error) {
 	if err != nil {
 		return nil, fmt.Errorf("context %q of %s: %w", p.spec.Context, file, err)
 	}
+	if info.Simulated, err = simulated(ctx, config); err != nil {
+		return nil, fmt.Errorf("context %q of %s: %w", p.spec.Context, file, err)
+	}
 	return &cluster.Access{Info: info, Config: config, Kubeconfig: file, Context: p.spec.Context}, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -17,10 +18,20 @@ import (
 // newCluster is an API server that knows just enough, and a kubeconfig with its context `lab`.
 func newCluster(t *testing.T, records string) string {
 	t.Helper()
+	return newMarkedCluster(t, records, `{}`)
+}
+
+// newMarkedCluster has the mark of a cluster that plays some of its parts, or something that is none.
+func newMarkedCluster(t *testing.T, records, mark string) string {
+	t.Helper()
 	answers := map[string]string{
 		"/version":                                 `{"gitVersion": "v1.36.1"}`,
 		"/api/v1/namespaces/kube-system":           `{"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "kube-system", "uid": "u-1"}}`,
 		"/api/v1/namespaces/idp-system/configmaps": records,
+	}
+	const marked = "/api/v1/namespaces/kube-public/configmaps/idp-cluster"
+	if answers[marked] = mark; mark == "{}" {
+		answers[marked] = `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}`
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer, ok := answers[r.URL.Path]
@@ -29,6 +40,9 @@ func newCluster(t *testing.T, records string) string {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
+		if strings.Contains(answer, `"code": 404`) {
+			w.WriteHeader(http.StatusNotFound)
+		}
 		_, _ = w.Write([]byte(answer))
 	}))
 	t.Cleanup(server.Close)
@@ -96,4 +110,15 @@ func TestTheContextMustBeNamed(t *testing.T) {
 
 func TestDownRefuses(t *testing.T) {
 	require.ErrorContains(t, New(Spec{Context: "lab"}).Down(t.Context(), nil), "was not made by idp")
+}
+
+func TestWhatIsSimulatedElsewhereIsSaidHere(t *testing.T) {
+	marked := `{"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "idp-cluster"}, "data": {"simulated": "[\"kubelet\", \"webhooks\"]"}}`
+	access, err := New(Spec{Kubeconfig: newMarkedCluster(t, oneRecord, marked), Context: "lab"}).Access(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []string{"kubelet", "webhooks"}, access.Info.Simulated)
+
+	broken := `{"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "idp-cluster"}, "data": {"simulated": "some"}}`
+	_, err = New(Spec{Kubeconfig: newMarkedCluster(t, oneRecord, broken), Context: "lab"}).Access(t.Context())
+	require.ErrorContains(t, err, "ConfigMap kube-public/idp-cluster", "a doubt is no reason to take it for a real one")
 }

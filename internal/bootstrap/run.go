@@ -26,12 +26,12 @@ type run struct {
 }
 
 // newRun decides which layers are cached.
-func (r *Runner) newRun(steps []Step, known map[string]Record, damaged map[string]bool) *run {
+func (r *Runner) newRun(steps []Step, known map[string]Record, unwell map[string]bool) *run {
 	x := &run{Runner: r, steps: steps, known: known, settled: map[string]chan struct{}{}, outcomes: map[string]*Outcome{}}
 	for i, outcome := range pendingOutcomes(steps) {
 		name := outcome.Name
 		x.settled[name] = make(chan struct{})
-		if cached(steps[i], known) && !damaged[name] {
+		if cached(steps[i], known) && !unwell[name] {
 			outcome.State = StateCached
 			close(x.settled[name])
 		}

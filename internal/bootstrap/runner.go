@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -36,18 +37,11 @@ func (r *Runner) Run(ctx context.Context, steps []Step) ([]Outcome, error) {
 	if err != nil {
 		return pendingOutcomes(steps), err
 	}
-	damaged, err := r.damaged(ctx, steps, known)
+	unwell, err := r.unwell(ctx, steps, known)
 	if err != nil {
 		return pendingOutcomes(steps), err
 	}
-	unsound, err := r.unsound(ctx, steps, known)
-	if err != nil {
-		return pendingOutcomes(steps), err
-	}
-	for name := range unsound {
-		damaged[name] = true
-	}
-	if x := r.newRun(steps, known, damaged); x.nothingToDo() {
+	if x := r.newRun(steps, known, unwell); x.nothingToDo() {
 		x.announce()
 		return x.conclude()
 	}
@@ -60,7 +54,7 @@ func (r *Runner) Run(ctx context.Context, steps []Step) ([]Outcome, error) {
 	if known, err = recordsByLayer(held, r.Records); err != nil {
 		return pendingOutcomes(steps), err
 	}
-	x := r.newRun(steps, known, damaged)
+	x := r.newRun(steps, known, unwell)
 	x.applyLayers(held)
 	x.removeLayers(held)
 	return x.conclude()
@@ -84,6 +78,20 @@ func checkSteps(steps []Step) error {
 		before = append(before, s.Layer.Name)
 	}
 	return nil
+}
+
+// unwell are the cached layers that have to be applied all the same: the damaged ones, and those whose secret store is unsound.
+func (r *Runner) unwell(ctx context.Context, steps []Step, known map[string]Record) (map[string]bool, error) {
+	damaged, err := r.damaged(ctx, steps, known)
+	if err != nil {
+		return nil, err
+	}
+	unsound, err := r.unsound(ctx, steps, known)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(damaged, unsound)
+	return damaged, nil
 }
 
 // damaged are the cached layers that lack an object, while nothing else would put it back.

@@ -25,7 +25,7 @@ func (r *Runner) Stand(ctx context.Context, steps []Step) ([]Standing, error) {
 	if err != nil {
 		return nil, err
 	}
-	damaged, err := r.damaged(ctx, steps, known)
+	unwell, err := r.unwell(ctx, steps, known)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +33,7 @@ func (r *Runner) Stand(ctx context.Context, steps []Step) ([]Standing, error) {
 	for i, s := range steps {
 		record, recorded := known[s.Layer.Name]
 		standings[i] = Standing{Name: s.Layer.Name, Key: s.Key, State: StatePending, Turn: rand.Text(), Replaces: recorded}
-		if cached(s, known) && len(damaged[s.Layer.Name]) == 0 {
+		if cached(s, known) && !unwell[s.Layer.Name] {
 			standings[i].State, standings[i].Turn, standings[i].Replaces = StateCached, record.Turn, record.Replaced
 		}
 	}
@@ -62,11 +62,11 @@ func (r *Runner) RunOne(ctx context.Context, one Single) (Outcome, error) {
 	if err := unmet(s, one.Needed, known); err != nil {
 		return pending, err
 	}
-	damaged, err := r.damaged(ctx, []Step{s}, known)
+	unwell, err := r.unwell(ctx, []Step{s}, known)
 	if err != nil {
 		return pending, err
 	}
-	if x := r.newRun([]Step{s}, known, damaged); x.outcomes[s.Layer.Name].State == StateCached {
+	if x := r.newRun([]Step{s}, known, unwell); x.outcomes[s.Layer.Name].State == StateCached {
 		x.announce()
 		return *x.outcomes[s.Layer.Name], nil
 	}
@@ -78,7 +78,7 @@ func (r *Runner) RunOne(ctx context.Context, one Single) (Outcome, error) {
 	if known, err = recordsByLayer(held, r.Records); err != nil {
 		return pending, err
 	}
-	x := r.newRun([]Step{s}, known, damaged)
+	x := r.newRun([]Step{s}, known, unwell)
 	x.others, x.turn = one.Others, one.Turn
 	x.announce()
 	if outcome := x.outcomes[s.Layer.Name]; outcome.State != StateCached {

@@ -57,14 +57,22 @@ func convertSlice[I any, O any](in []I, f func(I) O) []O {
 
 func (r Idp) MarshalJSON() ([]byte, error) {
 	var concrete struct {
-		Source  *dagger.Directory
-		Charts  *dagger.Directory
-		Mirror  string
-		GoProxy string
-		Name    string
-		Strict  bool
+		Source       *dagger.Directory
+		Code         *dagger.Directory
+		ControlPlane *dagger.Directory
+		Tools        *dagger.Directory
+		Tests        *dagger.Directory
+		Charts       *dagger.Directory
+		Mirror       string
+		GoProxy      string
+		Name         string
+		Strict       bool
 	}
 	concrete.Source = r.Source
+	concrete.Code = r.Code
+	concrete.ControlPlane = r.ControlPlane
+	concrete.Tools = r.Tools
+	concrete.Tests = r.Tests
 	concrete.Charts = r.Charts
 	concrete.Mirror = r.Mirror
 	concrete.GoProxy = r.GoProxy
@@ -75,18 +83,26 @@ func (r Idp) MarshalJSON() ([]byte, error) {
 
 func (r *Idp) UnmarshalJSON(bs []byte) error {
 	var concrete struct {
-		Source  *dagger.Directory
-		Charts  *dagger.Directory
-		Mirror  string
-		GoProxy string
-		Name    string
-		Strict  bool
+		Source       *dagger.Directory
+		Code         *dagger.Directory
+		ControlPlane *dagger.Directory
+		Tools        *dagger.Directory
+		Tests        *dagger.Directory
+		Charts       *dagger.Directory
+		Mirror       string
+		GoProxy      string
+		Name         string
+		Strict       bool
 	}
 	err := json.Unmarshal(bs, &concrete)
 	if err != nil {
 		return err
 	}
 	r.Source = concrete.Source
+	r.Code = concrete.Code
+	r.ControlPlane = concrete.ControlPlane
+	r.Tools = concrete.Tools
+	r.Tests = concrete.Tests
 	r.Charts = concrete.Charts
 	r.Mirror = concrete.Mirror
 	r.GoProxy = concrete.GoProxy
@@ -437,6 +453,34 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg source", err))
 				}
 			}
+			var code *dagger.Directory
+			if inputArgs["code"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["code"]), &code)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg code", err))
+				}
+			}
+			var controlPlane *dagger.Directory
+			if inputArgs["controlPlane"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["controlPlane"]), &controlPlane)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg controlPlane", err))
+				}
+			}
+			var tools *dagger.Directory
+			if inputArgs["tools"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["tools"]), &tools)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg tools", err))
+				}
+			}
+			var tests *dagger.Directory
+			if inputArgs["tests"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["tests"]), &tests)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg tests", err))
+				}
+			}
 			var charts *dagger.Directory
 			if inputArgs["charts"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["charts"]), &charts)
@@ -472,7 +516,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg strict", err))
 				}
 			}
-			return New(source, charts, registryMirror, goProxy, name, strict), nil
+			return New(source, code, controlPlane, tools, tests, charts, registryMirror, goProxy, name, strict), nil
 		default:
 			return nil, fmt.Errorf("unknown function %s", fnName)
 		}

@@ -22,6 +22,14 @@ type Idp struct {
 	// +private
 	Source *dagger.Directory
 	// +private
+	Code *dagger.Directory
+	// +private
+	ControlPlane *dagger.Directory
+	// +private
+	Tools *dagger.Directory
+	// +private
+	Tests *dagger.Directory
+	// +private
 	Charts *dagger.Directory
 	// +private
 	Mirror string
@@ -35,10 +43,26 @@ type Idp struct {
 
 // New takes what all functions work with.
 func New(
-	// Checkout of the platform; any Git reference will do.
+	// The platform: IT/, K8s/, Policies/ and platform.yaml of a checkout, or of any Git reference.
 	// +defaultPath="/"
-	// +ignore=["**", "!IT", "!K8s", "!Policies", "!cmd", "!internal", "!embedded", "!tools", "!tests", "!go.mod", "!go.sum", "!platform.yaml", "!platform.schema.json", "!main.go", "!dagger.gen.go", "!pipelines", "!dagger.json", "!README.md"]
+	// +ignore=["**", "!IT", "!K8s", "!Policies", "!platform.yaml", "!platform.schema.json"]
 	source *dagger.Directory,
+	// What idp is compiled from. This and the next three come from the checkout of the module; each stands alone, so that an edit of
+	// one makes nothing anew that only depends on another.
+	// +defaultPath="/"
+	// +ignore=["**", "!cmd", "!internal", "!go.mod", "!go.sum", "**/*_test.go", "**/testdata", "internal/dagger"]
+	code *dagger.Directory,
+	// What the embedded control plane is compiled from.
+	// +defaultPath="/embedded"
+	// +ignore=["**/*_test.go", "**/testdata", "**/*.md"]
+	controlPlane *dagger.Directory,
+	// What the command line tools are compiled from.
+	// +defaultPath="/tools"
+	tools *dagger.Directory,
+	// What the tests run on: all of the checkout.
+	// +defaultPath="/"
+	// +ignore=[".git", ".github", "docs"]
+	tests *dagger.Directory,
 	// Chart archives, as idp keeps them in its cache; for networks without the charts' repositories.
 	// +optional
 	charts *dagger.Directory,
@@ -55,7 +79,10 @@ func New(
 	// +optional
 	strict bool,
 ) *Idp {
-	return &Idp{Source: source, Charts: charts, Mirror: registryMirror, GoProxy: goProxy, Name: name, Strict: strict}
+	return &Idp{
+		Source: source, Code: code, ControlPlane: controlPlane, Tools: tools, Tests: tests,
+		Charts: charts, Mirror: registryMirror, GoProxy: goProxy, Name: name, Strict: strict,
+	}
 }
 
 // Toolchain is a container with idp, the embedded control plane, helm, kubectl and kustomize, compiled from pinned Go modules.
@@ -214,7 +241,7 @@ func (m *Idp) E2E(ctx context.Context) (string, error) { return m.site().E2E(ctx
 
 func (m *Idp) site() *pipelines.Site {
 	return &pipelines.Site{
-		Dag: dag, Source: m.Source, Charts: m.Charts, Mirror: m.Mirror, GoProxy: m.GoProxy, Name: m.Name, Strict: m.Strict,
+		Dag: dag, Source: m.Source, Code: m.Code, ControlPlane: m.ControlPlane, Tools: m.Tools, Tests: m.Tests, Charts: m.Charts, Mirror: m.Mirror, GoProxy: m.GoProxy, Name: m.Name, Strict: m.Strict,
 	}
 }
 

@@ -43,7 +43,7 @@ func (s *Site) Policies(ctx context.Context) (string, error) {
 // tree is a container with the whole source and Go.
 func (s *Site) tree() *dagger.Container {
 	return s.golang().
-		WithMountedDirectory("/src", s.Source).
+		WithMountedDirectory("/src", s.Tests).
 		WithWorkdir("/src")
 }
 

@@ -39,7 +39,11 @@ func (s *Site) Cluster(ctx context.Context, provider string, nodes int) (*Cluste
 		if nodes != 0 && nodes != len(plan.Nodes) {
 			return nil, fmt.Errorf("--nodes %d: the embedded cluster has the %d nodes of platform.yaml", nodes, len(plan.Nodes))
 		}
-		return &Cluster{site: s, provider: provider, Server: s.embedded()}, nil
+		described, err := s.anchor(ctx, s.plan(""), "cluster", "cluster.json")
+		if err != nil {
+			return nil, err
+		}
+		return &Cluster{site: s, provider: provider, Server: s.embedded(described.File("cluster.json"))}, nil
 	}
 	return s.k3s(plan, nodes)
 }
@@ -54,13 +58,13 @@ func (s *Site) kube(ctr *dagger.Container) *dagger.Container {
 
 // embedded is the real control plane with simulated nodes, in one container without any privilege. It depends on the nodes that
 // platform.yaml names and on the program alone: it goes on while the layers change.
-func (s *Site) embedded() *dagger.Service {
+func (s *Site) embedded(described *dagger.File) *dagger.Service {
 	return s.kube(s.base()).
 		WithMountedCache(stateHome, s.Dag.CacheVolume("idp-"+s.Name+"-state"), dagger.ContainerWithMountedCacheOpts{
 			Owner: user, Sharing: dagger.CacheSharingModeLocked,
 		}).
-		WithMountedDirectory("/src/embedded", s.code("embedded").Directory("embedded")).
-		WithMountedFile("/src/cluster.json", s.plan("").File("cluster.json")).
+		WithMountedDirectory("/src/embedded", s.ControlPlane).
+		WithMountedFile("/src/cluster.json", described).
 		WithExposedPort(k3s.Port).
 		AsService(dagger.ContainerAsServiceOpts{Args: []string{
 			"idp", "serve", "cluster", "/src/cluster.json", "--module", "/src/embedded", "--name", s.Name,

@@ -3,6 +3,7 @@ package pipelines
 import (
 	"context"
 	"fmt"
+	"path"
 	"time"
 
 	"github.com/idp-blueprint/idp/internal/dagger"
@@ -25,6 +26,15 @@ func (s *Site) plan(gitURL string) *dagger.Directory {
 		args = append(args, "--strict")
 	}
 	return s.Workshop().WithExec(args).Directory("/tmp/plan")
+}
+
+// anchor is one file of a directory, in a directory that the engine knows by its content, where before it knew it by how it was made:
+// only so is it the same after an edit that doesn't concern it. The way there is out to this function's own folder and in again.
+func (s *Site) anchor(ctx context.Context, from *dagger.Directory, as, file string) (*dagger.Directory, error) {
+	if _, err := from.File(file).Export(ctx, path.Join(as, file)); err != nil {
+		return nil, explain("reading "+file+" of the plan", err)
+	}
+	return s.Dag.CurrentModule().Workdir(as, dagger.CurrentModuleWorkdirOpts{Include: []string{file}}), nil
 }
 
 // readPlan is the plan's index.
@@ -66,7 +76,10 @@ func (c *Cluster) Layers(ctx context.Context, gitURL string, choose func(graph.P
 	receipts := map[string]*dagger.File{}
 	var done []graph.Applied
 	for _, step := range steps {
-		ran := c.step(step, gitURL, receipts)
+		ran, err := c.step(ctx, step, gitURL, receipts)
+		if err != nil {
+			return done, err
+		}
 		output, err := ran.Stdout(ctx)
 		if err != nil {
 			return done, explain("layer "+step.Name, err, c.Diagnose(ctx))
@@ -105,26 +118,31 @@ func (c *Cluster) state(ctx context.Context, gitURL string, call time.Time) (gra
 }
 
 // step is one layer's step.
-func (c *Cluster) step(step graph.Step, gitURL string, receipts map[string]*dagger.File) *dagger.Container {
-	plan := c.site.plan(gitURL)
-	args := append([]string{"idp", "layers", "apply", "/layer.json", "--yes", "--turn", step.Turn, "--receipt", "/tmp/receipt"}, c.attach()...)
-	ctr := c.Bound(c.site.base()).
-		WithMountedFile("/layer.json", plan.File(step.File)).
-		WithEnvVariable("IDP_CLUSTER_UID", step.UID)
+func (c *Cluster) step(ctx context.Context, step graph.Step, gitURL string, receipts map[string]*dagger.File) (*dagger.Container, error) {
+	args := append([]string{"idp", "layers", "apply", "/in/" + step.File, "--yes", "--turn", step.Turn, "--receipt", "/tmp/receipt"}, c.attach()...)
+	files := []string{step.File}
+	if step.Among {
+		files = append(files, "objects.json")
+		args = append(args, "--among", "/in/objects.json")
+	}
+	if step.HandOver {
+		files = append(files, "definitions.json")
+		args = append(args, "--definitions", "/in/definitions.json")
+	}
+	ctr := c.Bound(c.site.base()).WithEnvVariable("IDP_CLUSTER_UID", step.UID)
+	for _, file := range files {
+		in, err := c.site.anchor(ctx, c.site.plan(gitURL), step.Name, file)
+		if err != nil {
+			return nil, err
+		}
+		ctr = ctr.WithMountedFile("/in/"+file, in.File(file))
+	}
 	for _, need := range step.Needs {
 		if receipt := receipts[need]; receipt != nil {
 			ctr = ctr.WithMountedFile(receiptDir+"/"+need, receipt)
 		}
 	}
-	if step.Among {
-		ctr = ctr.WithMountedFile("/objects.json", plan.File("objects.json"))
-		args = append(args, "--among", "/objects.json")
-	}
-	if step.HandOver {
-		ctr = ctr.WithMountedFile("/definitions.json", plan.File("definitions.json"))
-		args = append(args, "--definitions", "/definitions.json")
-	}
-	return ctr.WithExec(args)
+	return ctr.WithExec(args), nil
 }
 
 // diagnoseBound is how long looking for the reason of a failure may take.

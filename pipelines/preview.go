@@ -12,9 +12,7 @@ import (
 // Preview compares another state of the platform with this one, brings it up on a cluster that nothing else uses, and says both.
 func (s *Site) Preview(ctx context.Context, source *dagger.Directory, name, provider string, renderOnly bool) (string, error) {
 	other := *s
-	other.Source = s.Source.
-		WithoutDirectory("IT").WithoutDirectory("K8s").WithoutDirectory("Policies").
-		WithDirectory("/", source)
+	other.Source = source
 	// A name that was never used: the preview starts from nothing, and what it leaves in volumes the engine collects.
 	other.Name = fmt.Sprintf("%s-%s", name, strconv.FormatInt(time.Now().Unix(), 36))
 	changes, err := s.compare(ctx, &other)

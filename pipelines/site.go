@@ -6,8 +6,12 @@ import "github.com/idp-blueprint/idp/internal/dagger"
 
 // Site is one platform's source and the means to build it.
 type Site struct {
-	Dag     *dagger.Client
-	Source  *dagger.Directory
+	Dag    *dagger.Client
+	Source *dagger.Directory // the platform
+	// What programs are compiled from. Each is a directory that the engine knows by its content: one cut out of another would be
+	// known by how it was made, and be another after every edit of the whole.
+	Code, ControlPlane, Tools, Tests *dagger.Directory
+
 	Charts  *dagger.Directory // archives of charts, as idp keeps them in its cache; nil: they come from their repositories
 	Mirror  string            // registry that stands in for all others; empty: none
 	GoProxy string            // empty: Go's own

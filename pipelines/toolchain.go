@@ -40,9 +40,7 @@ func (s *Site) Workshop() *dagger.Container {
 	if s.Charts != nil {
 		ctr = ctr.WithMountedDirectory(cacheHome+"/idp/charts", s.Charts, dagger.ContainerWithMountedDirectoryOpts{Owner: user})
 	}
-	return ctr.WithMountedDirectory("/src", s.Dag.Directory().WithDirectory("/", s.Source, dagger.DirectoryWithDirectoryOpts{
-		Include: []string{"platform.yaml", "platform.schema.json", "IT", "K8s", "Policies"},
-	}), dagger.ContainerWithMountedDirectoryOpts{Owner: user})
+	return ctr.WithMountedDirectory("/src", s.Source, dagger.ContainerWithMountedDirectoryOpts{Owner: user})
 }
 
 // golang is a container that compiles: Go's caches are kept from one call to the next.
@@ -58,28 +56,21 @@ func (s *Site) golang() *dagger.Container {
 	return ctr
 }
 
-// code is the part of the source that a program is compiled from: tests and their data decide nothing.
-func (s *Site) code(paths ...string) *dagger.Directory {
-	return s.Dag.Directory().WithDirectory("/", s.Source, dagger.DirectoryWithDirectoryOpts{
-		Include: paths, Exclude: []string{"**/*_test.go", "**/testdata", "**/*.md"},
-	})
-}
-
 // programs are idp, which does the work, and mkprogram, which builds the control plane. One build compiles what they share once.
 func (s *Site) programs() *dagger.Directory {
 	return s.golang().
-		WithMountedDirectory("/src", s.code("go.mod", "go.sum", "cmd", "internal")).
+		WithMountedDirectory("/src", s.Code).
 		WithWorkdir("/src").
 		WithExec([]string{"go", "build", "-ldflags", "-s -w", "-o", "/out/", "./cmd/idp", "./internal/cluster/embedded/mkprogram"}).
 		Directory("/out")
 }
 
-// controlPlane is the folder of the embedded control plane's program, as `idp build` leaves it in its cache. The command that compiles
-// it depends on little of idp, so that an edit elsewhere doesn't run the longest of all steps again.
+// controlPlane is the folder of the embedded control plane's program, as `idp build` leaves it in its cache. An edit of idp's code runs
+// the step again, which finds everything in Go's cache and links.
 func (s *Site) controlPlane() *dagger.Directory {
 	return s.golang().
 		WithMountedFile("/usr/local/bin/mkprogram", s.programs().File("mkprogram")).
-		WithMountedDirectory("/src/embedded", s.code("embedded").Directory("embedded")).
+		WithMountedDirectory("/src/embedded", s.ControlPlane).
 		WithExec([]string{"mkprogram", "/src/embedded", "/out/idp"}).
 		Directory("/out/idp/embedded")
 }
@@ -89,8 +80,8 @@ func (s *Site) tools() *dagger.Directory {
 	return s.golang().
 		// Not used: it only comes first, since both builds side by side would each compile all of client-go.
 		WithMountedFile("/tmp/mkprogram", s.programs().File("mkprogram")).
-		WithMountedDirectory("/src", s.code("tools")).
-		WithWorkdir("/src/tools").
+		WithMountedDirectory("/src", s.Tools).
+		WithWorkdir("/src").
 		WithExec([]string{"go", "build", "-ldflags", "-s -w", "-o", "/out/",
 			"helm.sh/helm/v3/cmd/helm", "sigs.k8s.io/kustomize/kustomize/v5", "./kubectl"}).
 		Directory("/out")

@@ -172,7 +172,7 @@ func (e *engine) protocol(path string, field *ast.Field) (any, bool) {
 }
 
 func (e *engine) parent() string {
-	site := map[string]any{"Source": "SOURCE", "Mirror": "", "GoProxy": "", "Name": "demo", "Strict": false}
+	site := map[string]any{"Source": "SOURCE", "Code": "CODE", "ControlPlane": "CONTROLPLANE", "Tools": "TOOLS", "Tests": "TESTS", "Mirror": "", "GoProxy": "", "Name": "demo", "Strict": false}
 	for key, value := range e.call.site {
 		site[key] = value
 	}

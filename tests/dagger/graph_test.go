@@ -24,9 +24,9 @@ func record() []answer {
 	return []answer{
 		{"contents", []string{"file(path: plan.json)"}, planJSON},
 		{"stdout", []string{"layers state"}, stateJSON},
-		{"stdout", []string{"/layer.json", "layers/base.json", "turn-base"}, `{"name": "base", "state": "applied", "objects": 3, "at": "2020-01-01T00:00:00Z"}`},
-		{"stdout", []string{"/layer.json", "layers/top.json", "turn-top"}, `{"name": "top", "state": "applied", "objects": 2, "changed": 1, "at": "2999-01-01T00:00:00Z"}`},
-		{"stdout", []string{"/layer.json", "layers/gitops.json", "turn-gitops"}, `{"name": "gitops", "state": "applied", "at": "2999-01-01T00:00:00Z"}`},
+		{"stdout", []string{"/in/layers/base.json", "--turn turn-base"}, `{"name": "base", "state": "applied", "objects": 3, "at": "2020-01-01T00:00:00Z"}`},
+		{"stdout", []string{"/in/layers/top.json", "--turn turn-top"}, `{"name": "top", "state": "applied", "objects": 2, "changed": 1, "at": "2999-01-01T00:00:00Z"}`},
+		{"stdout", []string{"/in/layers/gitops.json", "--turn turn-gitops"}, `{"name": "gitops", "state": "applied", "at": "2999-01-01T00:00:00Z"}`},
 		{"stdout", []string{"layers finish"}, "every Application is Synced and Healthy\n"},
 	}
 }
@@ -95,6 +95,7 @@ func TestTheEmbeddedClusterNeedsNoPrivilege(t *testing.T) {
 		require.Contains(t, service, want)
 	}
 	require.NotContains(t, service, "insecureRootCapabilities")
+	require.NotContains(t, service, "SOURCE", "the cluster goes on while the layers change")
 }
 
 func TestTwoClustersShareNothing(t *testing.T) {
@@ -114,17 +115,19 @@ func TestEachLayerIsAStepOfItsOwn(t *testing.T) {
 
 	state := r.path(t, "stdout", "idp layers state /plan", "--cluster existing --context idp-demo")
 	require.Contains(t, state, "name: IDP_CALL", "what a cluster has is asked for at every call")
-	base := r.path(t, "stdout", "withMountedFile(path: /layer.json", "file(path: layers/base.json)", "--turn turn-base")
-	top := r.path(t, "stdout", "withMountedFile(path: /layer.json", "file(path: layers/top.json)", "--turn turn-top")
+	base := r.path(t, "stdout", "withMountedFile(path: /in/layers/base.json", "--turn turn-base")
+	top := r.path(t, "stdout", "withMountedFile(path: /in/layers/top.json", "--turn turn-top")
 	for _, step := range []string{base, top} {
 		require.Contains(t, step, "withEnvVariable(name: IDP_CLUSTER_UID, value: uid-1)")
 		require.Contains(t, step, "withServiceBinding(alias: demo-server")
 		require.NotContains(t, step, "IDP_CALL", "nothing of the call may be in what the result is kept under")
+		require.NotContains(t, step, "SOURCE", "the source is in it by the content of the layer's file alone, or every edit would run every layer")
+		require.NotContains(t, step, "idp layers plan")
 	}
 	require.NotContains(t, base, "/receipts/")
 	require.Contains(t, top, "withMountedFile(path: /receipts/base")
 	require.NotContains(t, base, "--among")
-	require.Contains(t, top, "--among /objects.json", "it replaces another state of itself")
+	require.Contains(t, top, "--among /in/objects.json", "it replaces another state of itself")
 }
 
 func TestHandOver(t *testing.T) {
@@ -134,8 +137,8 @@ func TestHandOver(t *testing.T) {
 	git := r.path(t, "start", "idp serve git /staged")
 	require.Contains(t, git, "withHostname(hostname: demo-git)")
 	require.Contains(t, git, "--git-url http://demo-git:8080/platform.git")
-	last := r.path(t, "stdout", "file(path: layers/gitops.json)", "--turn turn-gitops")
-	require.Contains(t, last, "--definitions /definitions.json")
+	last := r.path(t, "stdout", "withMountedFile(path: /in/layers/gitops.json", "--turn turn-gitops")
+	require.Contains(t, last, "--definitions /in/definitions.json")
 	require.Contains(t, r.path(t, "stdout", "idp layers finish /plan"), "name: IDP_CALL")
 
 	r = run(t, call{function: "HandOver", args: map[string]any{"provider": "embedded", "gitUrl": "https://example.org/p.git"}, answers: record()})

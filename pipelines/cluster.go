@@ -144,16 +144,25 @@ func (c *Cluster) attach() []string {
 	return []string{"--cluster", "existing", "--context", c.context()}
 }
 
-// Kubeconfig is the cluster's kubeconfig, for containers of the same session or, local, for the host that `up` forwards to. It is
-// in a layer of its own from then on: it holds a private key, so keep neither.
+// Kubeconfig is the cluster's kubeconfig, for containers of the same session or, local, for the host that `up` forwards to: then the
+// cluster runs in another session, which has its volume, and only what it wrote is read. It is in a layer of its own from then on: it
+// holds a private key, so keep neither.
 func (c *Cluster) Kubeconfig(call string, local bool) *dagger.File {
-	script := `for i in $(seq 120); do [ -s "$KUBECONFIG" ] && break; sleep 1; done; cp "$KUBECONFIG" /tmp/kubeconfig && chmod 600 /tmp/kubeconfig`
+	ctr := c.Bound(c.site.base())
+	script := `tries=0
+until [ -s "$KUBECONFIG" ]; do
+  [ "$tries" -lt 120 ] || { echo "no kubeconfig after two minutes: with --local, run up first and leave it running" >&2; exit 124; }
+  tries=$((tries + 1)); sleep 1
+done
+install -m 600 "$KUBECONFIG" /tmp/kubeconfig
+`
 	if local {
-		script += fmt.Sprintf(` && sed -i 's#server: .*#server: https://127.0.0.1:%d#' /tmp/kubeconfig`, k3s.Port)
+		ctr = c.site.kube(c.site.base()).WithEnvVariable("KUBECONFIG", kubeconfig)
+		script += fmt.Sprintf("sed -i 's#server: .*#server: https://127.0.0.1:%d#' /tmp/kubeconfig\n", k3s.Port)
 	}
-	return c.Bound(c.site.base()).
+	return ctr.
 		WithEnvVariable("IDP_CALL", call).
-		WithExec([]string{"sh", "-c", script}).
+		WithExec([]string{"sh", "-euc", script}).
 		File("/tmp/kubeconfig")
 }
 

@@ -156,6 +156,19 @@ func TestUpIsReachable(t *testing.T) {
 	}
 }
 
+func TestKubeconfigs(t *testing.T) {
+	r := run(t, call{function: "Kubeconfig", args: map[string]any{"provider": "k3s", "local": false}, answers: record()})
+	require.Empty(t, r.failed)
+	require.Contains(t, r.returned, "withServiceBinding(alias: demo-server", "the cluster is started for it")
+	require.NotContains(t, r.returned, "127.0.0.1")
+
+	r = run(t, call{function: "Kubeconfig", args: map[string]any{"provider": "k3s", "local": true}, answers: record()})
+	require.Empty(t, r.failed)
+	require.Contains(t, r.returned, "server: https://127.0.0.1:6443")
+	require.Contains(t, r.returned, "cacheVolume(key: idp-demo-kube)")
+	require.NotContains(t, r.returned, "withServiceBinding", "up, in another session, has the cluster's volume")
+}
+
 func TestAMirrorStandsInForAllRegistries(t *testing.T) {
 	r := run(t, call{
 		function: "Cluster", args: map[string]any{"provider": "k3s"}, answers: record(),

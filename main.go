@@ -186,7 +186,7 @@ func (m *Idp) Up(
 	if _, err := c.HandOver(ctx, ""); err != nil {
 		return nil, err
 	}
-	return c.Entrance(), nil
+	return c.Entrance(ctx)
 }
 
 // Preview brings another state of the platform up on a cluster of its own name, says how it differs from this one and what became of

@@ -55,8 +55,9 @@ func (c *Cluster) HandOver(ctx context.Context, gitURL string) (string, error) {
 	return graph.Table(done) + output, nil
 }
 
-// Entrance is a service that holds the cluster and the Git service, and passes the gateway's ports and the API's on.
-func (c *Cluster) Entrance() *dagger.Service {
+// Entrance is a running service that holds the cluster and the Git service, and passes the gateway's ports and the API's on. It is
+// started here: the hosts' names are known within the module alone, so nobody outside could start what it is bound to.
+func (c *Cluster) Entrance(ctx context.Context) (*dagger.Service, error) {
 	ports := []int{k3s.Port}
 	if c.provider == graph.K3s {
 		ports = append(ports, k3s.HTTP, k3s.HTTPS)
@@ -68,5 +69,9 @@ func (c *Cluster) Entrance() *dagger.Service {
 		args = append(args, fmt.Sprintf(":%d=%s:%d", port, c.site.host(), port))
 		ctr = ctr.WithExposedPort(port)
 	}
-	return ctr.AsService(dagger.ContainerAsServiceOpts{Args: args})
+	running, err := ctr.AsService(dagger.ContainerAsServiceOpts{Args: args}).Start(ctx)
+	if err != nil {
+		return nil, explain("starting the way in", err)
+	}
+	return running, nil
 }

@@ -17,14 +17,7 @@ func newImages(s streams, o *options) *cobra.Command {
 		Short: "List the images that the platform runs, for a mirror; from the inventories, so no chart is needed",
 		Args:  cobra.ArbitraryArgs,
 		RunE: func(_ *cobra.Command, args []string) error {
-			if err := o.validate(); err != nil {
-				return err
-			}
-			p, err := load(o)
-			if err != nil {
-				return err
-			}
-			chosen, err := choose(p, args)
+			p, chosen, err := loadChosen(o, args)
 			if err != nil {
 				return err
 			}

@@ -35,14 +35,7 @@ hosts. An exception is an entry, with its reason, in ` + platform.ExceptionsFile
   - {rule: host-access, object: DaemonSet/node-exporter, reason: it reads the host's /proc, expires: 2027-01-31}`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.validate(formatSARIF); err != nil {
-				return err
-			}
-			p, err := load(o)
-			if err != nil {
-				return err
-			}
-			chosen, err := choose(p, args)
+			p, chosen, err := loadChosen(o, args, formatSARIF)
 			if err != nil {
 				return err
 			}

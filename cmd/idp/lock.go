@@ -19,14 +19,7 @@ func newLock(s streams, o *options) *cobra.Command {
 CRDs. It never uses a stand-in. With --check it writes nothing and fails where an inventory is stale.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.validate(); err != nil {
-				return err
-			}
-			p, err := load(o)
-			if err != nil {
-				return err
-			}
-			chosen, err := choose(p, args)
+			p, chosen, err := loadChosen(o, args)
 			if err != nil {
 				return err
 			}

@@ -79,6 +79,20 @@ func writeRendered(w io.Writer, folder string, c platform.Component, content []b
 	return os.WriteFile(filepath.Join(folder, c.App+".yaml"), content, 0o644)
 }
 
+// loadChosen reads the checkout for a verb that needs no cluster, and finds the components that the arguments name. formats are the
+// verb's own, beside those of all.
+func loadChosen(o *options, names []string, formats ...string) (*platform.Platform, []platform.Component, error) {
+	if err := o.validate(formats...); err != nil {
+		return nil, nil, err
+	}
+	p, err := load(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	chosen, err := choose(p, names)
+	return p, chosen, err
+}
+
 // choose finds the components that the arguments name; no argument means all.
 func choose(p *platform.Platform, names []string) ([]platform.Component, error) {
 	all := p.Components()
